@@ -1,0 +1,50 @@
+# The two commands are `make run` and `make test`. All they do is written in embedded/.
+# Variables for `make run`: PORT=8001, DATABASE_URL=..., REDIS_URL=..., PYTHON=/path/to/python3 (for the first time).
+# Variables for the tests: ARGS="-k name -x".
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint types unit integration browser clean-state
+.DELETE_ON_ERROR:
+
+VENV_PYTHON := .venv/bin/python
+PINS := requirements.txt requirements-embedded.txt
+WITH_SERVICES := $(VENV_PYTHON) -m embedded.testing
+
+help:
+	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
+	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
+	@echo 'make test          all of: lint types unit integration browser; each can be made alone'
+	@echo '                   make unit ARGS="-k name -x"'
+	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
+
+run: .venv/.ready-for-run
+	@exec $(VENV_PYTHON) -m embedded run
+
+test: lint types unit integration browser
+
+lint: .venv/.ready-for-test
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+
+types: .venv/.ready-for-test
+	$(WITH_SERVICES) --without-services -- python -m mypy
+
+unit: .venv/.ready-for-test
+	$(WITH_SERVICES) -- python -m pytest tests/unit $(ARGS)
+
+integration: .venv/.ready-for-test
+	$(WITH_SERVICES) --sshd -- python -m pytest tests/integration $(ARGS)
+
+browser: .venv/.ready-for-test
+	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
+
+clean-state:
+	@python="$$(sh embedded/find-python.sh)" && exec "$$python" -m embedded.clean
+
+# Looked at again when a pinned file changed, installed again only when its content did.
+.venv/.ready-for-run: $(PINS)
+	@python="$$(sh embedded/find-python.sh)" && "$$python" -m embedded.bootstrap run
+
+.venv/.ready-for-test: $(PINS) requirements-dev.txt
+	@python="$$(sh embedded/find-python.sh)" && "$$python" -m embedded.bootstrap test

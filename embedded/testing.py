@@ -1,0 +1,187 @@
+"""Services for the tests: `python -m embedded.testing -- pytest tests/unit` starts a throwaway Postgres and
+Redis, exports what opsdash/settings.py reads, runs the command and leaves nothing behind.
+
+Options before `--`: `--without-services` exports the settings only (for tools that import them), `--browser`
+and `--sshd` see to it that Chromium and an SSH server are there (see machine.py).
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedded import accounts, databases, machine, ports, postgres, redis_server
+from embedded.accounts import Account
+from embedded.environment import Settings, inherited
+from embedded.errors import EmbeddedError
+from embedded.keeper import keep
+from embedded.processes import Running, polling, stop_all
+from embedded.screen import complain, say
+from embedded.state import CHECKOUT, Secrets, make_directory, new_secrets
+
+USAGE = (
+    "usage: python -m embedded.testing [--without-services] [--browser] [--sshd] -- COMMAND [ARGUMENT ...]"
+)
+OPTIONS = {"--without-services", "--browser", "--sshd"}
+SETTINGS_MODULE = "opsdash.settings"
+NOWHERE = "127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class Services:
+    """A throwaway Postgres and Redis, and where to reach them.
+
+    `database_url` is of a role that owns its database and may create others; `superuser_url` is of Postgres'
+    own superuser, for tests that look at a target from the server's side.
+    """
+
+    database_url: str = field(repr=False)
+    superuser_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    folder: Path
+    secrets: Secrets = field(repr=False)
+
+    def variables(self) -> dict[str, str]:
+        """For os.environ. Those without OPSDASH_ in front are for the tests, not for the settings."""
+        return {
+            **_settings(self.database_url, self.redis_url, self.folder, self.secrets).variables(),
+            "TEST_POSTGRES_SUPERUSER_URL": self.superuser_url,
+        }
+
+
+@contextlib.contextmanager
+def services() -> Iterator[Services]:
+    """Start a Postgres and a Redis of one's own; they and their data are gone afterwards."""
+    account = accounts.for_servers(say)
+    folder = Path(tempfile.mkdtemp(prefix="opsdash-tests-"))
+    folder.chmod(0o711 if account else 0o700)
+    running: list[Running] = []
+    try:
+        yield _start(folder, account, running)
+    finally:
+        stop_all(running, hurry=lambda: False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path, account: Account | None, running: list[Running]) -> Services:
+    secrets = new_secrets()
+    redis = _redis(folder, account, secrets)
+    running.append(redis_process := Running(redis_server.program(redis), folder / "redis.log"))
+    cluster = _cluster(folder, account, secrets)
+    postgres.initdb(cluster)
+    running.append(server := Running(postgres.program(cluster), folder / "postgres.log"))
+    postgres.wait_until_ready(server, cluster, polling())
+    own = databases.Database("opsdash", secrets.opsdash, may_create_databases=True)
+    with cluster.connect() as connection:
+        databases.create(connection, own)
+    redis_server.wait_until_ready(redis_process, redis, polling())
+    superuser = databases.Database(postgres.SUPERUSER, secrets.postgres)
+    return Services(
+        database_url=own.url(ports.LOOPBACK, cluster.port),
+        superuser_url=superuser.url(ports.LOOPBACK, cluster.port),
+        redis_url=redis.url,
+        folder=folder,
+        secrets=secrets,
+    )
+
+
+def _redis(folder: Path, account: Account | None, secrets: Secrets) -> redis_server.Redis:
+    directory = folder / "redis"
+    make_directory(directory, 0o700, (account.uid, account.gid) if account else None)
+    binary = redis_server.binary_for(account, folder, say)
+    return redis_server.Redis(binary, directory, ports.choose(), secrets.redis, account, keep=False)
+
+
+def _cluster(folder: Path, account: Account | None, secrets: Secrets) -> postgres.Cluster:
+    return postgres.Cluster(
+        binaries=postgres.binaries_for(account, folder, lambda subject, what: None),
+        data=folder / "postgres",
+        port=ports.choose(),
+        password=secrets.postgres,
+        account=account,
+        settings=postgres.THROWAWAY,
+    )
+
+
+def _settings(database_url: str, redis_url: str, folder: Path, secrets: Secrets) -> Settings:
+    run = folder / "run"
+    run.mkdir(mode=0o700, exist_ok=True)
+    hosts = "127.0.0.1,localhost,testserver"
+    return Settings(database_url, redis_url, secrets.secret_key, secrets.sealing_key, run, hosts)
+
+
+def main(arguments: list[str]) -> int:
+    options, command = _split(arguments)
+    if not command or options - OPTIONS:
+        complain(USAGE)
+        return 2
+    return keep(lambda notice: _attempt(options, command), own_session=False)
+
+
+def _split(arguments: list[str]) -> tuple[set[str], list[str]]:
+    if "--" not in arguments:
+        return set(arguments), []
+    middle = arguments.index("--")
+    return set(arguments[:middle]), arguments[middle + 1 :]
+
+
+def _attempt(options: set[str], command: list[str]) -> int:
+    try:
+        return _run(options, command)
+    except EmbeddedError as error:
+        complain("\n".join(part for part in (error.details, str(error)) if part))
+        return 1
+
+
+def _run(options: set[str], command: list[str]) -> int:
+    extra: dict[str, str] = {}
+    if "--sshd" in options:
+        machine.ensure_sshd(say)
+    if "--browser" in options:
+        chromium = machine.ensure_chromium(say)
+        if chromium is None:
+            say("Chromium", "there is none, and only root could install it: the browser tests are NOT run")
+            return 0
+        extra["OPSDASH_TEST_CHROMIUM"] = str(chromium)
+    if "--without-services" in options:
+        with tempfile.TemporaryDirectory() as folder:
+            return _perform(command, {**_placeholders(Path(folder)), **extra})
+    with services() as started:
+        return _perform(command, {**started.variables(), **extra})
+
+
+def _placeholders(folder: Path) -> dict[str, str]:
+    """Settings that can be read and reach no server."""
+    return _settings(f"postgres://{NOWHERE}/none", f"redis://{NOWHERE}/0", folder, new_secrets()).variables()
+
+
+def _perform(command: list[str], variables: dict[str, str]) -> int:
+    """Run the command in the foreground. Ctrl-C is for it; it ends, then its services do."""
+    # What is set for a `make run` must not decide what is tested.
+    theirs = {
+        name: value
+        for name, value in inherited(private_postgres=True).items()
+        if not name.startswith("OPSDASH_") or name.startswith("OPSDASH_TEST_")
+    }
+    environment = {**theirs, **variables, "DJANGO_SETTINGS_MODULE": SETTINGS_MODULE}
+    program = shutil.which(
+        command[0], path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    )
+    if program is None:
+        complain(f"{command[0]} is neither in the virtual environment nor on PATH.")
+        return 127
+    process = subprocess.Popen([program, *command[1:]], cwd=CHECKOUT, env=environment)
+    signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    signal.signal(signal.SIGHUP, lambda number, frame: process.send_signal(number))
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
