@@ -1,0 +1,45 @@
+"""Stopping a child, one rung after the other. Pure: it says what is due and the supervisor does it."""
+
+POLITE, TERMINATE, KILL, AT_ONCE = "polite", "terminate", "kill", "at once"
+STUCK_AFTER_S = 10.0
+
+
+class Ladder:
+    """`grace_s` is how long a rung may take before the next one is due."""
+
+    def __init__(self, grace_s):
+        self.grace_s = grace_s
+        self.rung = None
+        self.why = None
+        self.stuck = False
+        self._due = []
+        self._next_at = None
+
+    @property
+    def climbing(self):
+        return self.why is not None
+
+    def start(self, why, now, grace_s=None, rungs=(POLITE, TERMINATE, KILL)):
+        """Begin to climb. Later calls change nothing: a second reason does not make the child die slower."""
+        if self.climbing:
+            return
+        self.why = why
+        self.grace_s = self.grace_s if grace_s is None else grace_s
+        self._due = list(rungs)
+        self._next_at = now
+
+    def due(self, now):
+        """The rung to climb at this moment, or None."""
+        if self._next_at is None or now < self._next_at:
+            return None
+        if not self._due:
+            self.stuck = True
+            self._next_at = None
+            return None
+        self.rung = self._due.pop(0)
+        self._next_at = now + (self.grace_s if self._due else STUCK_AFTER_S)
+        return self.rung
+
+    def wait_s(self, now):
+        """Seconds until something is due, or None."""
+        return None if self._next_at is None else max(0.0, self._next_at - now)

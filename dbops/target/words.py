@@ -1,0 +1,151 @@
+"""The door's sentences, and what may be quoted in them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from dbops.target.address import Address
+from dbops.target.bundle import TOO_OLD
+from dbops.target.errors import InterpreterMissing, NotPython, PythonTooOld, TargetError, TransportFailed
+from dbops.target.frames import End
+from dbops.target.streams import text_of
+
+TAIL_BYTES = 20_000
+QUOTED = 400
+SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|URL|URI|DSN", re.IGNORECASE)
+SHORTEST_SECRET = 4
+MASK = "***"
+COMMAND_NOT_FOUND = (126, 127)
+
+
+def secrets_of(env: Mapping[str, str]) -> list[str]:
+    """The declared values that must not be quoted, the longest first. Of a URL that is its password."""
+    secrets = {secret_in(value) for name, value in env.items() if SECRET_NAME.search(name)}
+    return sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def secret_in(value: str) -> str:
+    if "://" not in value:
+        return value
+    try:
+        return urlsplit(value).password or ""
+    except ValueError:
+        return value
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+class Tail:
+    """The last bytes of a target's output."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        self._secrets = secrets
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > 2 * TAIL_BYTES:
+            del self._data[:-TAIL_BYTES]
+
+    def text(self) -> str:
+        return masked(text_of(self._data[-TAIL_BYTES:]), self._secrets)
+
+
+def quoted(text: str) -> str:
+    """The end of a text, on one line, for the inside of a sentence."""
+    text = " ".join(text.split())
+    return f' It said: "{text[-QUOTED:]}".' if text else " It said nothing."
+
+
+def is_local(address: Address) -> bool:
+    """The argv itself is the interpreter, not a client that leads to one."""
+    return len(address.argv) == 1 and not address.through_shell
+
+
+def cannot_start(address: Address, problem: OSError) -> TargetError:
+    program = address.argv[0]
+    what = {FileNotFoundError: "does not exist", PermissionError: "may not be executed"}.get(type(problem))
+    why = what or f"cannot be started ({problem.strerror})"
+    return InterpreterMissing(
+        f"The program {program} of {address.name} {why}. Nothing was started. Correct the command that starts the target's Python."
+    )
+
+
+def did_not_start(address: Address, status: int | None, stderr: str, noise: str) -> TargetError:
+    """The streams ended before the agent spoke."""
+    if TOO_OLD in noise:
+        version = noise.partition(TOO_OLD)[2].split("\n")[0].strip()
+        return PythonTooOld(
+            f"{address.name} runs Python {version}; the agent needs 3.8 or newer. Nothing was changed. Name a newer interpreter."
+        )
+    said = stderr or noise
+    if status in COMMAND_NOT_FOUND:
+        return InterpreterMissing(
+            f"{' '.join(address.argv)} found no interpreter for {address.name}.{quoted(said)} Nothing was started. "
+            "Correct the command that starts the target's Python.",
+            detail=said,
+        )
+    if is_local(address):
+        return NotPython(
+            f"{address.argv[0]} of {address.name} does not behave like a Python interpreter (it ended with {how(status)}).{quoted(said)} "
+            "Nothing was changed. Name the target's Python.",
+            detail=said,
+        )
+    program = PurePath(address.argv[0]).name
+    return TransportFailed(
+        f"{program} did not lead to an interpreter of {address.name} (it ended with {how(status)}).{quoted(said)} "
+        "Nothing was changed. Try the command by hand as the worker's user.",
+        detail=said,
+    )
+
+
+def too_noisy(address: Address, stderr: str) -> TargetError:
+    return NotPython(
+        f"What starts {address.name} writes without end and is not our agent.{quoted(stderr)} Nothing was changed. "
+        "Let the command start the target's Python and nothing else.",
+        detail=stderr,
+    )
+
+
+def how(status: int | None) -> str:
+    if status is None:
+        return "its output closed, still running"
+    return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+def lost(address: Address, status: int | None, stderr: str) -> str:
+    return (
+        f"The connection to {address.name} was lost (the transport ended with {how(status)}).{quoted(stderr)} "
+        "What it was doing there is stopped by its supervisor if that still lives; inspect the target before anything else."
+    )
+
+
+def garbage(address: Address, problem: Exception) -> str:
+    return (
+        f"What came from {address.name} is not our protocol ({problem}). The connection was closed and what ran there was stopped. "
+        "Nothing else may write to the standard output of the transport."
+    )
+
+
+def never_started(address: Address, seconds: float) -> str:
+    return f"{address.name} did not start an interpreter within {seconds:.0f} s. Nothing was changed. Try its command by hand."
+
+
+def timed_out(address: Address, verb: str, seconds: float) -> str:
+    return (
+        f"{address.name} did not answer to {verb} within {seconds:.0f} s and was stopped. Its last answer is still the one that is shown. "
+        "Look at what it wrote last, or allow it more time."
+    )
+
+
+def ended_silently(address: Address, end: End) -> str:
+    how_it_ended = f"signal {end.signal}" if end.signal is not None else f"status {end.status}"
+    return (
+        f"{address.name} ended itself with {how_it_ended} before it answered. What it wrote last says why, if anything does. "
+        "Make its own command line start there, then inspect again."
+    )
