@@ -1,0 +1,130 @@
+"""Who may see and do what: a role a person, load or 404, and one decorator for every view."""
+
+import getpass
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django_htmx.middleware import HtmxDetails
+
+from dbops.models import Job, Target, TargetDatabase
+
+
+class Role(IntEnum):
+    """Each role may do what those before it may."""
+
+    NOBODY = 0
+    VIEWER = 1  # sees
+    OPERATOR = 2  # starts and cancels migrate and loaddata jobs, asks for inspections
+    STAFF = 3  # also dangerous acts
+    SUPERUSER = 4  # also configures
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+GROUPS = {"viewers": Role.VIEWER, "operators": Role.OPERATOR}
+
+
+class OpsRequest(HttpRequest):
+    """What a view behind `needs` gets: a signed-in person with a role."""
+
+    user: User
+    htmx: HtmxDetails
+    role: Role
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks for an act, and from where; `user` is None on the shell."""
+
+    user: User | None
+    name: str
+    address: str
+
+
+def role_of(user: AbstractBaseUser | AnonymousUser) -> Role:
+    if not isinstance(user, User) or not user.is_active:
+        return Role.NOBODY
+    if user.is_superuser:
+        return Role.SUPERUSER
+    if user.is_staff:
+        return Role.STAFF
+    names = user.groups.filter(name__in=GROUPS).values_list("name", flat=True)
+    return max((GROUPS[name] for name in names), default=Role.NOBODY)
+
+
+def needs(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The view runs for people with this role or a higher one; others get a 403 that says what is missing."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        guarded = _guard_async(view, role) if iscoroutinefunction(view) else _guard(view, role)
+        guarded.needed_role = role  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def _guard(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+    @wraps(view)
+    def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
+        check(request, role)
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+    @wraps(view)
+    async def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
+        await sync_to_async(check)(request, role)
+        return await view(request, *args, **kwargs)
+
+    return guarded
+
+
+def check(request: OpsRequest, role: Role) -> None:
+    request.role = role_of(request.user)
+    if request.role < role:
+        raise PermissionDenied(
+            f"This needs the role {role.word}; {request.user.get_username()} is "
+            f"{request.role.word if request.role else 'without a role'}. "
+            "Nothing was done. Ask a superuser for the role if you need it."
+        )
+
+
+def role_of_page(request: HttpRequest) -> dict[str, str]:
+    """Context processor: the role that the view found, in a word."""
+    role = getattr(request, "role", None)
+    return {"role": role.word if role else ""}
+
+
+def actor_of(request: OpsRequest) -> Actor:
+    return Actor(request.user, request.user.get_username(), request.META.get("REMOTE_ADDR") or "")
+
+
+def shell_actor() -> Actor:
+    return Actor(None, f"shell:{getpass.getuser()}", "shell")
+
+
+def target_or_404(name: str) -> Target:
+    return get_object_or_404(Target, name=name)
+
+
+def database_or_404(name: str, alias: str) -> TargetDatabase:
+    return get_object_or_404(
+        TargetDatabase.objects.select_related("target"), target__name=name, alias=alias, in_settings=True
+    )
+
+
+def job_or_404(job_id: int) -> Job:
+    return get_object_or_404(Job.objects.select_related("database__target"), pk=job_id)

@@ -1,0 +1,125 @@
+"""Configuration, in Django's own admin: targets and their variables. What jobs and inspections wrote is not
+edited there."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from dbops.access import Actor
+from dbops.forms import WordsField
+from dbops.models import AuditEvent, Target, TargetVariable
+
+admin.site.site_header = "opsdash configuration"
+admin.site.site_title = "opsdash"
+admin.site.index_title = "Configuration"
+
+
+class AliasesField(WordsField):
+    """Aliases, separated by blanks."""
+
+
+class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
+    python = WordsField(help_text=Target._meta.get_field("python").help_text)
+    launcher = WordsField(required=False, help_text=Target._meta.get_field("launcher").help_text)
+    aliases = AliasesField(required=False, help_text=Target._meta.get_field("aliases").help_text)
+
+    class Meta:
+        model = Target
+        fields = [
+            "name",
+            "label",
+            "environment",
+            "working_directory",
+            "python",
+            "through_shell",
+            "launcher",
+            "settings_module",
+            "env_file",
+            "aliases",
+            "queue",
+            "allow_migrate",
+            "allow_reset",
+        ]
+
+
+class VariableForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A secret value goes in and never comes out: an empty field keeps what is there."""
+
+    value = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 1, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="A secret one is never shown again; leave it empty to keep it. ${NAME} is looked up in the "
+        "environment of the worker.",
+    )
+
+    class Meta:
+        model = TargetVariable
+        fields = ["name", "is_secret"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and not self.instance.is_secret:
+            self.initial["value"] = self.instance.plain
+        self.was_secret = bool(self.instance.pk and self.instance.is_secret)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if self.was_secret and not cleaned.get("is_secret") and not cleaned.get("value"):
+            raise forms.ValidationError(
+                "A secret is never shown again: enter the value anew to keep it in the open."
+            )
+        if not (self.was_secret and cleaned.get("is_secret") and not cleaned.get("value")):
+            self.instance.keep(cleaned.get("value") or "", secret=bool(cleaned.get("is_secret")))
+        return cleaned
+
+
+class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = TargetVariable
+    form = VariableForm
+    extra = 1
+
+
+@admin.register(Target)
+class TargetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = TargetForm
+    inlines = [VariableInline]
+    list_display = ["name", "label", "environment", "queue", "allow_migrate", "allow_reset"]
+    list_filter = ["environment", "queue"]
+    search_fields = ["name", "label"]
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit("target.create", request, obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit("target.change", request, obj, message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for target in queryset:
+            self._audit("target.delete", request, target)
+        return super().log_deletions(request, queryset)
+
+    def _audit(self, act: str, request: HttpRequest, target: Target, message: Any = None) -> None:
+        user: Any = request.user
+        actor = Actor(user, user.get_username(), request.META.get("REMOTE_ADDR") or "")
+        AuditEvent.objects.record(act, actor, target=target.name, changes=message)
+
+
+@admin.register(AuditEvent)
+class AuditAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["at", "actor", "act", "target", "job_id", "address", "reason"]
+    list_filter = ["act"]
+    search_fields = ["actor", "target", "reason"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,57 @@
+"""Every knob of opsdash: its type, unit and default.
+
+A knob NAME is set by the environment variable OPSDASH_NAME, which opsdash.settings reads (and checks) at
+boot. This module is the only reader of settings inside dbops: `conf.knob("LOCK_TIMEOUT_MS")`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.conf import settings
+
+
+@dataclass(frozen=True)
+class Knob:
+    name: str
+    default: int
+    minimum: int
+    unit: str
+    meaning: str
+
+
+KNOBS: tuple[Knob, ...] = (
+    Knob("INSPECTION_INTERVAL_S", 60, 5, "seconds", "how often a target is inspected by itself"),
+    Knob("INSPECTION_TIMEOUT_S", 60, 5, "seconds", "how long one inspection may take before it is stopped"),
+    Knob("STALE_AFTER_S", 600, 10, "seconds", "knowledge older than this is shown as unknown"),
+    Knob("INSPECTIONS_KEPT", 50, 1, "rows a target", "how many inspections of a target are kept"),
+    Knob("LOCK_TIMEOUT_MS", 5000, 0, "milliseconds", "lock_timeout of a migrate job's session; 0 is off"),
+    Knob("STATEMENT_TIMEOUT_MS", 0, 0, "milliseconds", "statement_timeout of a migrate job; 0 is off"),
+    Knob("HEARTBEAT_S", 5, 1, "seconds", "how often a worker says that its job is alive"),
+    Knob("LOST_AFTER_S", 20, 3, "seconds", "a job without a heartbeat for this long is called lost"),
+    Knob("REPUBLISH_AFTER_S", 30, 5, "seconds", "a job still queued after this long is published again"),
+    Knob("CANCEL_GRACE_S", 5, 1, "seconds", "time between two rungs of the cancel ladder"),
+    Knob("BATCH_MS", 100, 10, "milliseconds", "output is collected this long before it is written"),
+    Knob("BATCH_BYTES", 65536, 1024, "bytes", "or until it is this large"),
+    Knob("LINE_CHARS", 16384, 256, "characters", "a longer line of output is broken into several"),
+    Knob("TRANSCRIPT_BYTES", 100_000_000, 65536, "bytes", "output beyond this is counted, not kept"),
+    Knob("STREAM_KEEPALIVE_S", 10, 1, "seconds", "an idle stream says that it is alive this often"),
+    Knob("STREAM_RECHECK_S", 30, 1, "seconds", "an open stream checks its viewer's rights this often"),
+    Knob("PAGE_SIZE", 50, 5, "rows", "rows on one page of a list"),
+    Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
+)
+
+DEFAULTS: Mapping[str, int] = {knob.name: knob.default for knob in KNOBS}
+
+
+def knob(name: str) -> int:
+    """The value of a knob, in the unit that KNOBS gives for it."""
+    return int(settings.DBOPS[name])
+
+
+def redis_url() -> str:
+    return str(settings.REDIS_URL)
+
+
+def sealing_keys() -> tuple[str, ...]:
+    """Fernet keys; the first seals, all unseal, so a key is rotated by putting a new one in front."""
+    return tuple(settings.SEALING_KEYS)

@@ -1,0 +1,94 @@
+"""JSON documents of the commands: `"version": 1`, described in docs/shell.md."""
+
+from datetime import datetime
+from typing import Any
+
+from dbops.models import Job
+from dbops.models.status import Status
+from dbops.pages.job import title_of
+from dbops.pages.overview import Row
+from dbops.pages.target import DatabasePart
+
+VERSION = 1
+
+
+def when(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def status_document(rows: list[Row]) -> dict[str, Any]:
+    return {"version": VERSION, "databases": [_row(row) for row in rows]}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "target": row.target.name,
+        "environment": row.target.environment,
+        "alias": row.database.alias if row.database else None,
+        "vendor": row.database.vendor if row.database else None,
+        "database": row.database.name if row.database else None,
+        "statuses": [_status(status) for status in row.statuses],
+        "pending": row.database.pending_count if row.database else None,
+        "applied": row.database.applied_count if row.database else None,
+        "django": row.target.django_version or None,
+        "inspected_at": when(row.inspected_at),
+        "last_job": row.last_job.pk if row.last_job else None,
+    }
+
+
+def _status(status: Status) -> dict[str, str]:
+    return {
+        "state": status.state,
+        "reason": status.reason,
+        "detail": status.detail,
+        "next_step": status.next_step,
+    }
+
+
+def plan_document(part: DatabasePart) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "target": part.database.target.name,
+        "alias": part.database.alias,
+        "inspected_at": when(part.database.inspected_at),
+        "statuses": [_status(status) for status in part.statuses],
+        "plan": [{"app": app, "name": name} for app, name in part.plan],
+    }
+
+
+def jobs_document(jobs: list[Job]) -> dict[str, Any]:
+    return {"version": VERSION, "jobs": [job_entry(job) for job in jobs]}
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    steps = [
+        {
+            "kind": step.kind,
+            "name": step.name,
+            "state": step.state,
+            "duration_ms": step.duration_ms,
+            "statements": step.statements,
+        }
+        for step in job.steps.order_by("position")
+    ]
+    return {"version": VERSION, "job": {**job_entry(job), "steps": steps, "facts": job.facts}}
+
+
+def job_entry(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.pk,
+        "target": job.database.target.name,
+        "alias": job.database.alias,
+        "operation": job.operation,
+        "arguments": job.arguments,
+        "title": title_of(job),
+        "state": job.state,
+        "outcome": job.outcome,
+        "asked_by": job.asked_by_name,
+        "created_at": when(job.created_at),
+        "started_at": when(job.started_at),
+        "finished_at": when(job.finished_at),
+        "done": job.done_count,
+        "total": job.total_count,
+        "lines": job.last_line,
+    }

@@ -1,0 +1,114 @@
+"""What people send: checked against lists that the server made, never passed on as free text."""
+
+import shlex
+import uuid
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from dbops.models import Target
+from dbops.models.job import ACTIVE, FINAL
+
+
+class MigrateForm(forms.Form):
+    """The whole project, one app, or one app up to a named migration."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    app = forms.ChoiceField(required=False, label="App")
+    migration = forms.ChoiceField(required=False, label="Up to migration")
+    reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
+
+    def __init__(self, *args: Any, known: list[tuple[str, str]], **kwargs: Any) -> None:
+        """`known`: (app, migration name) of every migration that the latest inspection saw as unapplied."""
+        super().__init__(*args, **kwargs)
+        self.known = set(known)
+        apps = list(dict.fromkeys(app for app, _ in known))
+        self.choices("app").choices = [("", "whole project"), *((app, app) for app in apps)]
+        self.choices("migration").choices = [
+            ("", "the latest"),
+            *((f"{app}.{name}", f"{app}.{name}") for app, name in known),
+        ]
+        self.initial.setdefault("key", uuid.uuid4())
+
+    def choices(self, name: str) -> forms.ChoiceField:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        return field
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        app, _, migration = (cleaned.get("migration") or "").partition(".")
+        if migration and cleaned.get("app") and cleaned["app"] != app:
+            raise ValidationError(
+                f"{app}.{migration} is no migration of {cleaned['app']}. Nothing was started. "
+                "Choose a migration of that app, or no app."
+            )
+        return cleaned
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        app, _, migration = self.cleaned_data["migration"].partition(".")
+        if migration:
+            return {"app": app, "migration": migration}
+        return {"app": self.cleaned_data["app"]} if self.cleaned_data["app"] else {}
+
+
+class CancelForm(forms.Form):
+    reason = forms.CharField(required=False, max_length=500)
+
+
+class OverviewFilter(forms.Form):
+    """Search and filter of the overview; they live in the URL."""
+
+    page = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
+    q = forms.CharField(required=False, max_length=100, label="Search")
+    environment = forms.ChoiceField(
+        required=False, choices=[("", "all environments"), *Target.Environment.choices]
+    )
+    status = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "any status"),
+            ("pending", "pending"),
+            ("trouble", "in trouble"),
+            ("checked", "nothing to apply"),
+            ("unknown", "unknown"),
+        ],
+    )
+
+
+class JobsFilter(forms.Form):
+    page = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
+    q = forms.CharField(required=False, max_length=100, label="Target")
+    state = forms.ChoiceField(
+        required=False,
+        choices=[("", "any state"), ("active", "active"), *((state, state) for state in (*ACTIVE, *FINAL))],
+    )
+
+
+class WordsField(forms.CharField):
+    """A command line, typed as in a shell, kept as a list of words."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return shlex.join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return value
+        try:
+            return shlex.split(value or "")
+        except ValueError as error:
+            raise ValidationError(f"This cannot be read as words of a command: {error}.") from None
+
+    def validate(self, value: Any) -> None:
+        if self.required and not value:
+            raise ValidationError("Give at least one word.", code="required")
+        if any("\0" in word for word in value):
+            raise ValidationError("A word of a command cannot hold a NUL character.")
+
+    def run_validators(self, value: Any) -> None:
+        """The limits of CharField are for texts, not for lists."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))

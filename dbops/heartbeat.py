@@ -1,0 +1,66 @@
+"""A job's sign of life, and the ear for its cancel: one thread beside the work."""
+
+import logging
+import threading
+from types import TracebackType
+
+from django.db import DatabaseError, connection
+
+from dbops import conf
+from dbops.models import Job
+
+logger = logging.getLogger(__name__)
+
+LISTEN_S = 0.5
+
+
+class Heartbeat:
+    """While it is open: beats every HEARTBEAT_S, and looks twice a second whether a person asked to stop.
+
+    `cancel_asked` and `fence_lost` are set once and for all. When our database does not answer, nothing is
+    set: the work goes on, and the job is called lost only by a sweeper that can read the rows.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job_id, self._fence = job.pk, job.fence
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat-{job.pk}", daemon=True)
+        self.cancel_asked = threading.Event()
+        self.fence_lost = threading.Event()
+
+    def __enter__(self) -> "Heartbeat":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        beats_in = 0.0
+        try:
+            while not self._stop.wait(LISTEN_S):
+                beats_in -= LISTEN_S
+                try:
+                    self._listen()
+                    if beats_in <= 0:
+                        self._beat()
+                        beats_in = conf.knob("HEARTBEAT_S")
+                except DatabaseError as error:
+                    logger.warning("job %s: no heartbeat, our database fails: %s", self._job_id, error)
+                    connection.close()
+        finally:
+            connection.close()
+
+    def _listen(self) -> None:
+        state, fence = Job.objects.values_list("state", "fence").get(pk=self._job_id)
+        if state == "cancelling":
+            self.cancel_asked.set()
+        if fence != self._fence or state == "lost":
+            self.fence_lost.set()
+
+    def _beat(self) -> None:
+        if not Job.objects.beat(self._job_id, self._fence):
+            self.fence_lost.set()

@@ -1,0 +1,156 @@
+"""Inspecting a target: one at a time, through the door, into the rows."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from dbops import conf
+from dbops.inspection.judge import judge, plan_of
+from dbops.inspection.trouble import trouble
+from dbops.models import Inspection, Job, Target, TargetDatabase
+from dbops.models.job import ACTIVE
+from dbops.postgres.identity import own_identity
+from dbops.redaction import Redactor
+from dbops.sealing import seal
+from dbops.target import door
+from dbops.target.address_of import address_of, secrets_of
+from dbops.target.errors import TargetError
+
+
+def due() -> QuerySet[Target]:
+    """Targets whose knowledge is old or asked for. One with an active job is inspected when the job ends."""
+    at_work = Job.objects.filter(
+        database__target=OuterRef("pk"), state__in=[s for s in ACTIVE if s != "lost"]
+    )
+    return Target.objects.filter(_is_due(), _is_free()).exclude(Exists(at_work))
+
+
+def inspect_once(target_id: int) -> Inspection | None:
+    """Inspect unless somebody does so at the moment or did so just now."""
+    won = Target.objects.filter(_is_due(), _is_free(), pk=target_id).update(inspecting_since=timezone.now())
+    return inspect_now(Target.objects.get(pk=target_id)) if won else None
+
+
+def _is_due() -> Q:
+    limit = timezone.now() - timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
+    return Q(inspected_at=None) | Q(inspected_at__lt=limit) | Q(inspection_asked_at__gte=F("inspected_at"))
+
+
+def _is_free() -> Q:
+    """Nobody inspects it, or whoever did has vanished."""
+    limit = timezone.now() - timedelta(seconds=conf.knob("INSPECTION_TIMEOUT_S") + 30)
+    return Q(inspecting_since=None) | Q(inspecting_since__lt=limit)
+
+
+def inspect_now(target: Target) -> Inspection:
+    """Inspect, whoever else does; an older report never replaces a newer one."""
+    started = timezone.now()
+    inspection = Inspection.objects.create(target=target, started_at=started)
+    try:
+        answer = door.call(
+            address_of(target),
+            "inspect",
+            {"aliases": target.aliases or None, "forbidden_identity": own_identity(), "session": session()},
+            timeout_s=conf.knob("INSPECTION_TIMEOUT_S"),
+        )
+    except TargetError as error:
+        _keep_failure(target, inspection, error)
+    else:
+        _keep_answer(target, inspection, answer)
+    Target.objects.filter(pk=target.pk).update(inspecting_since=None)
+    _thin(target)
+    return inspection
+
+
+def session() -> dict[str, Any]:
+    """Reading must neither wait for a lock for long nor run for ever."""
+    return {
+        "application_name": "opsdash inspection",
+        "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
+        "statement_timeout_ms": 1000 * conf.knob("INSPECTION_TIMEOUT_S"),
+    }
+
+
+def _keep_failure(target: Target, inspection: Inspection, error: TargetError) -> None:
+    redactor = Redactor(secrets_of(target))
+    evidence = error.traceback or error.output
+    status = trouble(error, redactor.clean(str(error)), redactor.clean(evidence))
+    inspection.outcome = Inspection.Outcome.FAILED
+    inspection.error_type = type(error).__name__
+    inspection.error_sentence = status.detail
+    inspection.error_traceback = status.evidence
+    inspection.finished_at = timezone.now()
+    with transaction.atomic():
+        inspection.save()
+        if not _newest(target, inspection.started_at, statuses=[status.to_json()]):
+            return
+        for database in target.databases.select_for_update():
+            database.judge([status])
+            database.inspected_at = inspection.started_at
+            database.save()
+
+
+def _keep_answer(target: Target, inspection: Inspection, answer: Mapping[str, Any]) -> None:
+    inspection.outcome = Inspection.Outcome.DONE
+    inspection.python_version = str(answer["python"])
+    inspection.django_version = str(answer["django"])
+    inspection.report = without_connections(answer)
+    inspection.finished_at = timezone.now()
+    versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
+    with transaction.atomic():
+        inspection.save()
+        if not _newest(target, inspection.started_at, statuses=[], **versions):
+            return
+        for report in answer["databases"]:
+            _keep_database(target, report, inspection.started_at)
+        named = [report["alias"] for report in answer["databases"]]
+        target.databases.exclude(alias__in=named).update(in_settings=False)
+
+
+def _newest(target: Target, started: datetime, **fields: Any) -> bool:
+    """Put the target's own columns, unless a later inspection did."""
+    older = Q(inspected_at=None) | Q(inspected_at__lt=started)
+    return Target.objects.filter(older, pk=target.pk).update(inspected_at=started, **fields) == 1
+
+
+def _keep_database(target: Target, report: Mapping[str, Any], started: datetime) -> None:
+    database, _ = TargetDatabase.objects.select_for_update().get_or_create(
+        target=target, alias=report["alias"]
+    )
+    database.in_settings = True
+    database.vendor = str(report.get("vendor") or "")
+    database.name = str(report.get("name") or "")
+    database.host = str(report.get("host") or "")
+    database.port = str(report.get("port") or "")
+    database.server_version = str(report.get("server_version") or "")
+    # A server that is away for a moment does not become another database.
+    database.identity = str(report.get("identity") or database.identity)
+    database.sealed_connection = _sealed(report.get("connection"))
+    database.pending_count = len(plan_of(report))
+    database.applied_count = len(report.get("applied") or [])
+    database.inspected_at = started
+    database.judge(judge(report))
+    database.save()
+
+
+def _sealed(connection: Any) -> str:
+    return seal(json.dumps(connection)) if connection else ""
+
+
+def without_connections(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as it is kept in the open: no password, no connection settings."""
+    databases = [
+        {key: value for key, value in report.items() if key != "connection"} for report in answer["databases"]
+    ]
+    return {**answer, "databases": databases}
+
+
+def _thin(target: Target) -> None:
+    kept = Inspection.objects.filter(target=target).order_by("-id")[: conf.knob("INSPECTIONS_KEPT")]
+    oldest = min(kept.values_list("pk", flat=True), default=0)
+    Inspection.objects.filter(target=target, pk__lt=oldest).delete()

@@ -1,0 +1,83 @@
+"""Reading what inspections found, with its age judged."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from dbops import conf
+from dbops.models import Inspection, Target, TargetDatabase
+from dbops.models.status import Status
+
+
+@dataclass(frozen=True)
+class Migration:
+    app: str
+    name: str
+    applied_at: datetime | None
+    applied: bool
+
+
+def statuses_now(inspected_at: datetime | None, found: list[Status]) -> list[Status]:
+    """What was found, under an `unknown` where it was never looked or too long ago."""
+    if inspected_at is None:
+        return [
+            Status(
+                "unknown",
+                "Never inspected.",
+                "It is inspected by itself within seconds while the inspection worker runs.",
+            )
+        ]
+    if timezone.now() - inspected_at < timedelta(seconds=conf.knob("STALE_AFTER_S")):
+        return found
+    stale = Status(
+        "unknown",
+        f"Last inspected {timesince(inspected_at)} ago; what is said below was true then.",
+        "Inspect now. If nothing happens, see whether the inspection worker runs.",
+    )
+    return [stale, *found]
+
+
+def database_statuses(database: TargetDatabase) -> list[Status]:
+    return statuses_now(database.inspected_at, database.found())
+
+
+def target_statuses(target: Target) -> list[Status]:
+    """For a target that no inspection got far enough to name databases."""
+    found = [Status.from_json(entry) for entry in target.statuses]
+    nameless = Status(
+        "broken",
+        "Its settings name no database.",
+        "Correct DATABASES in the target's settings, or its environment.",
+    )
+    return statuses_now(target.inspected_at, found or [nameless])
+
+
+def latest_done(target: Target) -> Inspection | None:
+    return Inspection.objects.filter(target=target, outcome="done").order_by("-id").first()
+
+
+def report_of(inspection: Inspection | None, alias: str) -> dict[str, Any]:
+    """The part of a report on one alias; {} where there is none."""
+    databases = (inspection.report or {}).get("databases", []) if inspection else []
+    return next((report for report in databases if report["alias"] == alias), {})
+
+
+def migrations_by_app(report: dict[str, Any]) -> dict[str, list[Migration]]:
+    """Every migration on disk, in the order of each app's graph."""
+    return {
+        app: [_migration(app, entry) for entry in entries]
+        for app, entries in sorted((report.get("migrations") or {}).items())
+    }
+
+
+def _migration(app: str, entry: dict[str, Any]) -> Migration:
+    applied_at = entry.get("applied_at")
+    return Migration(
+        app=app,
+        name=entry["name"],
+        applied_at=datetime.fromisoformat(applied_at) if applied_at else None,
+        applied=bool(applied_at) or bool(entry.get("applied")),
+    )

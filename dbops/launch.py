@@ -1,0 +1,167 @@
+"""Start and cancel jobs: write the row, enqueue on commit. The only caller of tasks."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from dbops import tasks
+from dbops.access import Actor
+from dbops.models import AuditEvent, Job, Target, TargetDatabase
+from dbops.models.job import FINAL
+from dbops.operations import REGISTRY
+from dbops.transcript.live import publish_change
+
+
+class RefusedError(Exception):
+    """An act that may not begin now; str() says why, what is still true and what to do next."""
+
+    def __init__(self, sentence: str, job: Job | None = None) -> None:
+        super().__init__(sentence)
+        self.job = job
+
+
+@dataclass(frozen=True)
+class Started:
+    job: Job
+    # False: this form was sent before and its job exists already.
+    new: bool
+
+
+def start(
+    database: TargetDatabase,
+    operation: str,
+    arguments: dict[str, Any],
+    actor: Actor,
+    *,
+    key: uuid.UUID,
+    reason: str = "",
+) -> Started:
+    """Ask for a job. The database decides races: one active changing job per database, one job per key."""
+    try:
+        _check_allowed(database, operation)
+        with transaction.atomic():
+            job = _insert(database, operation, arguments, actor, key, reason)
+            transaction.on_commit(lambda: tasks.publish_job(job))
+    except IntegrityError:
+        return _same_or_refused(database, operation, actor, key)
+    except RefusedError as refused:
+        _audit_refusal(database, operation, actor, refused)
+        raise
+    return Started(job, new=True)
+
+
+def _check_allowed(database: TargetDatabase, operation: str) -> None:
+    if operation == "migrate" and not database.target.allow_migrate:
+        raise RefusedError(
+            f"{database.target.name} does not allow migrate jobs. Nothing was started. "
+            "A superuser can allow them in the configuration of the target."
+        )
+
+
+def _insert(
+    database: TargetDatabase,
+    operation: str,
+    arguments: dict[str, Any],
+    actor: Actor,
+    key: uuid.UUID,
+    reason: str,
+) -> Job:
+    job = Job.objects.create(
+        database=database,
+        identity=database.identity,
+        operation=operation,
+        changing=REGISTRY[operation].changing,
+        arguments=arguments,
+        idempotency_key=key,
+        queue=database.target.queue,
+        asked_by=actor.user,
+        asked_by_name=actor.name,
+        asked_from=actor.address,
+        reason=reason,
+        published_at=timezone.now(),
+    )
+    AuditEvent.objects.record(
+        f"job.{operation}",
+        actor,
+        target=str(database),
+        job_id=job.pk,
+        reason=reason,
+        arguments=arguments,
+    )
+    return job
+
+
+def _same_or_refused(database: TargetDatabase, operation: str, actor: Actor, key: uuid.UUID) -> Started:
+    if same := Job.objects.filter(idempotency_key=key).first():
+        return Started(same, new=False)
+    refused = RefusedError(*_who_blocks(database))
+    _audit_refusal(database, operation, actor, refused)
+    raise refused
+
+
+def _who_blocks(database: TargetDatabase) -> tuple[str, Job | None]:
+    here = Q(database=database)
+    if database.identity:
+        here |= Q(identity=database.identity)
+    job = Job.objects.active().filter(here, changing=True).select_related("database__target").first()
+    if job is None:
+        return "Another job on this database ended just now. Nothing was started. Look and try again.", None
+    through = "" if job.database_id == database.pk else ", which leads to the same database"
+    return (
+        f"Job {job.pk} ({job.operation} on {job.database}{through}) by {job.asked_by_name} is {job.state}. "
+        "Nothing was started: one job at a time changes a database. Wait for it or cancel it first.",
+        job,
+    )
+
+
+def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refused: RefusedError) -> None:
+    AuditEvent.objects.record(
+        f"job.{operation}.refused",
+        actor,
+        target=str(database),
+        job_id=refused.job.pk if refused.job else None,
+        reason=str(refused),
+    )
+
+
+def cancel(job: Job, actor: Actor, reason: str = "") -> str:
+    """Ask to stop a job; the sentence says what happens now. A job that nobody began never starts."""
+    sentence = _cancel_queued(job, actor) or _cancel_begun(job, actor) or _cannot_cancel(job)
+    AuditEvent.objects.record(
+        "job.cancel", actor, target=str(job.database), job_id=job.pk, reason=reason, answer=sentence
+    )
+    publish_change(job.pk)
+    return sentence
+
+
+def _cancel_queued(job: Job, actor: Actor) -> str:
+    outcome = f"Cancelled by {actor.name} before a worker began. Nothing was done to the database."
+    asked: dict[str, Any] = {"cancel_asked_at": timezone.now(), "cancel_asked_by": actor.name}
+    return outcome if Job.objects.move(job.pk, ["queued"], "cancelled", outcome=outcome, **asked) else ""
+
+
+def _cancel_begun(job: Job, actor: Actor) -> str:
+    asked: dict[str, Any] = {"cancel_asked_at": timezone.now(), "cancel_asked_by": actor.name}
+    if not Job.objects.move(job.pk, ["starting", "running"], "cancelling", **asked):
+        return ""
+    return f"Job {job.pk} is asked to stop. What is true of the database then will stand here."
+
+
+def _cannot_cancel(job: Job) -> str:
+    job.refresh_from_db()
+    if job.state in FINAL:
+        return f"Job {job.pk} had {job.state} already; there was nothing to cancel."
+    return f"Job {job.pk} is {job.state} already; the request changes nothing."
+
+
+def inspect(target: Target, actor: Actor) -> str:
+    """Ask for an inspection now."""
+    AuditEvent.objects.record("target.inspect", actor, target=target.name)
+    Target.objects.filter(pk=target.pk).update(inspection_asked_at=timezone.now())
+    if tasks.publish_inspection(target):
+        return f"{target.name} is being inspected."
+    return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."

@@ -1,0 +1,23 @@
+from typing import Any
+
+from django.db import transaction
+
+from dbops.management.commands._shell import ShellCommand
+from dbops.models import TargetDatabase, TargetVariable
+from dbops.sealing import reseal
+
+
+class Command(ShellCommand):
+    help = "Seal every stored secret with the first key of OPSDASH_SEALING_KEYS; the others may go then."
+
+    @transaction.atomic
+    def handle(self, **options: Any) -> None:
+        variables = TargetVariable.objects.select_for_update().filter(is_secret=True)
+        for variable in variables:
+            variable.sealed = reseal(variable.sealed)
+            variable.save(update_fields=["sealed"])
+        databases = TargetDatabase.objects.select_for_update(of=("self",)).exclude(sealed_connection="")
+        for database in databases:
+            database.sealed_connection = reseal(database.sealed_connection)
+            database.save(update_fields=["sealed_connection"])
+        self.stdout.write(f"Sealed anew: {len(variables)} variables, {len(databases)} connections.")

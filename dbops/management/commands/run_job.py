@@ -1,0 +1,90 @@
+import time
+import uuid
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from dbops import launch
+from dbops.access import Role, shell_actor
+from dbops.documents import job_document
+from dbops.exits import BY_JOB_STATE, Exit
+from dbops.inspection.knowledge import latest_done
+from dbops.management.commands._shell import ShellCommand, find_database, find_target
+from dbops.models import Job, TargetDatabase
+from dbops.models.job import FINAL
+from dbops.operations import REGISTRY
+from dbops.pages.target import database_part
+from dbops.transcript.reading import read_after
+
+POLL_S = 0.3
+
+
+class Command(ShellCommand):
+    help = "Ask for a job, as the page does: the same row, the same worker, the same guard."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("operation", choices=sorted(REGISTRY))
+        parser.add_argument("--database", metavar="ALIAS")
+        parser.add_argument("--app", default="")
+        parser.add_argument("--migration", default="")
+        parser.add_argument("--reason", default="", help="kept in the audit trail")
+        parser.add_argument("--follow", action="store_true", help="print its transcript and wait for its end")
+        parser.add_argument("--json", action="store_true", help="one document: of the start, or of the end")
+
+    def handle(self, *, name: str, operation: str, **options: Any) -> None:
+        database = find_database(find_target(name), options["database"])
+        arguments = self._arguments(database, options["app"], options["migration"])
+        try:
+            job = launch.start(
+                database,
+                operation,
+                arguments,
+                shell_actor(),
+                key=uuid.uuid4(),
+                reason=options["reason"],
+            ).job
+        except launch.RefusedError as refused:
+            self.refuse(Exit.REFUSED, str(refused))
+        if not options["json"]:
+            self.stdout.write(f"Job {job.pk} is {job.state}.")
+        if options["follow"]:
+            job = self._follow(job, quiet=options["json"])
+        if options["json"]:
+            self.print_json(job_document(job))
+        if options["follow"]:
+            self.end(BY_JOB_STATE[job.state])
+
+    def _arguments(self, database: TargetDatabase, app: str, migration: str) -> dict[str, str]:
+        """Checked against what the latest inspection saw, as the form does."""
+        if migration and not app:
+            self.refuse(Exit.USAGE, "--migration needs --app. Nothing was started.")
+        part = database_part(Role.SUPERUSER, database, latest_done(database.target))
+        known = {one.label: {migration.name for migration in one.migrations} for one in part.apps}
+        if app and app not in known:
+            self.refuse(
+                Exit.USAGE,
+                f"{database} has no app {app}. Nothing was started. Apps: {', '.join(known) or 'none'}.",
+            )
+        if migration and migration not in known[app]:
+            names = ", ".join(sorted(known[app]))
+            self.refuse(
+                Exit.USAGE, f"{app} has no migration {migration}. Nothing was started. It has: {names}."
+            )
+        return {key: value for key, value in (("app", app), ("migration", migration)) if value}
+
+    def _follow(self, job: Job, *, quiet: bool) -> Job:
+        """Print lines as they come; Ctrl-C stops the following, not the job."""
+        after = 0
+        while True:
+            job.refresh_from_db()
+            while batch := read_after(job.pk, after):
+                after = batch.last
+                if not quiet:
+                    self.stdout.write("\n".join(batch.lines))
+            if job.state in FINAL or job.state == "lost":
+                break
+            time.sleep(POLL_S)
+        if not quiet:
+            self.stdout.write(f"Job {job.pk} {job.state}. {job.outcome}")
+        return job

@@ -1,0 +1,17 @@
+from dbops.models.audit import AuditEvent
+from dbops.models.inspection import Inspection
+from dbops.models.job import Job
+from dbops.models.step import Step
+from dbops.models.target import Target, TargetDatabase, TargetVariable
+from dbops.models.transcript import TranscriptChunk
+
+__all__ = [
+    "AuditEvent",
+    "Inspection",
+    "Job",
+    "Step",
+    "Target",
+    "TargetDatabase",
+    "TargetVariable",
+    "TranscriptChunk",
+]

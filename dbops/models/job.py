@@ -1,0 +1,191 @@
+"""A job: one performance of an operation on one target database, asked for by one person.
+
+The row is the truth. Every change of state is one conditional UPDATE along an edge of TRANSITIONS; the
+loser of a race sees that no row changed. `fence` grows with every claim: a worker that lost its job (paused,
+cut off) finds its fence outdated and stops.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from dbops.models.target import TargetDatabase
+
+# (from, to): why this edge exists.
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("queued", "starting"): "a worker claimed it",
+    ("queued", "cancelled"): "it was cancelled before a worker began",
+    ("starting", "running"): "the target's interpreter answered and holds the guard",
+    ("starting", "failed"): "it could not begin: the target is broken, unreachable, or guarded by somebody",
+    ("starting", "succeeded"): "it ended before the first sign of work was recorded",
+    ("starting", "cancelling"): "a person asked to stop it",
+    ("running", "succeeded"): "the operation ended without an error",
+    ("running", "failed"): "the operation ended with an error",
+    ("running", "cancelling"): "a person asked to stop it",
+    ("cancelling", "cancelled"): "the target's process ended because of the request",
+    ("cancelling", "succeeded"): "it was complete before the request reached it",
+    ("cancelling", "failed"): "it failed before the request reached it",
+    ("starting", "lost"): "its worker stopped giving signs of life",
+    ("running", "lost"): "its worker stopped giving signs of life",
+    ("cancelling", "lost"): "its worker stopped giving signs of life",
+    ("lost", "failed"): "the guard is free: nothing works on the database any more",
+    ("lost", "succeeded"): "the guard is free and all it had to do is recorded",
+    ("lost", "cancelled"): "the guard is free, and it had been asked to stop",
+}
+ACTIVE = ("queued", "starting", "running", "cancelling", "lost")
+WORKED_ON = ("starting", "running", "cancelling")
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class IllegalTransitionError(Exception):
+    """Our own mistake: code asked for an edge that TRANSITIONS does not have."""
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def active(self) -> "JobQuerySet":
+        return self.filter(state__in=ACTIVE)
+
+    def move(
+        self, job_id: int, origins: Iterable[str], to: str, *, held_fence: int | None = None, **fields: Any
+    ) -> bool:
+        """Move one job along an edge and set `fields`; False when it stood in none of `origins` (any more).
+
+        A worker passes the fence of its claim: an outdated one moves nothing.
+        """
+        origins = list(origins)
+        for origin in origins:
+            if (origin, to) not in TRANSITIONS:
+                raise IllegalTransitionError(f"{origin} -> {to}")
+        conditions: dict[str, Any] = {"pk": job_id, "state__in": origins}
+        if held_fence is not None:
+            conditions["fence"] = held_fence
+        if to in FINAL:
+            fields["finished_at"] = timezone.now()
+        return self.filter(**conditions).update(state=to, version=F("version") + 1, **fields) == 1
+
+    def claim(self, job_id: int, worker: str) -> "Job | None":
+        """Give a queued job to this worker, or None when somebody else has it or it is not queued."""
+        now = timezone.now()
+        won = self.move(
+            job_id,
+            ["queued"],
+            "starting",
+            worker=worker,
+            started_at=now,
+            heartbeat_at=now,
+            fence=F("fence") + 1,
+        )
+        if not won:
+            return None
+        return self.select_related("database__target").get(pk=job_id)
+
+    def beat(self, job_id: int, fence: int) -> bool:
+        """A sign of life; False when the job is not this worker's any more."""
+        held = self.filter(pk=job_id, fence=fence, state__in=WORKED_ON)
+        return held.update(heartbeat_at=timezone.now()) == 1
+
+    def silent(self, seconds: float) -> "JobQuerySet":
+        limit = timezone.now() - timedelta(seconds=seconds)
+        return self.filter(state__in=WORKED_ON, heartbeat_at__lt=limit)
+
+    def waiting(self, seconds: float) -> "JobQuerySet":
+        """Queued and not published for this long: its message may be lost."""
+        return self.filter(state="queued", published_at__lt=timezone.now() - timedelta(seconds=seconds))
+
+
+class Job(models.Model):
+    class State(models.TextChoices):
+        QUEUED = "queued", "queued"
+        STARTING = "starting", "starting"
+        RUNNING = "running", "running"
+        CANCELLING = "cancelling", "cancelling"
+        SUCCEEDED = "succeeded", "succeeded"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+        LOST = "lost", "lost"
+
+    database = models.ForeignKey(TargetDatabase, on_delete=models.PROTECT, related_name="jobs")
+    # The identity that the database had when the job was asked for; two targets may lead to one database.
+    identity = models.CharField(max_length=1000, blank=True)
+    operation = models.CharField(max_length=50)
+    changing = models.BooleanField(default=True)
+    arguments = models.JSONField(default=dict)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    version = models.PositiveIntegerField(default=0)
+    fence = models.PositiveIntegerField(default=0)
+    idempotency_key = models.UUIDField(unique=True)
+    queue = models.CharField(max_length=63)
+    worker = models.CharField(max_length=200, blank=True)
+
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    asked_by_name = models.CharField(max_length=200)
+    asked_from = models.CharField(max_length=100, blank=True)
+    reason = models.TextField(blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    published_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_by = models.CharField(max_length=200, blank=True)
+
+    # What is true now, in a sentence; the error's type says whose fault it was.
+    outcome = models.TextField(blank=True)
+    error_type = models.CharField(max_length=100, blank=True)
+    error_traceback = models.TextField(blank=True)
+    done_count = models.PositiveIntegerField(default=0)
+    total_count = models.PositiveIntegerField(null=True, blank=True)
+    backend_pid = models.PositiveIntegerField(null=True, blank=True)
+    # before / after: {"plan": [[app, name]], "recorded": [[app, name]], ...}
+    facts = models.JSONField(default=dict)
+    last_line = models.PositiveIntegerField(default=0)
+    transcript_bytes = models.PositiveBigIntegerField(default=0)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["database", "-id"], name="job_of_database"),
+            models.Index(fields=["state", "heartbeat_at"], name="job_alive", condition=Q(state__in=ACTIVE)),
+            models.Index(fields=["state", "-id"], name="job_by_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                name="one_active_changing_job_per_database",
+                fields=["database"],
+                condition=Q(changing=True, state__in=ACTIVE),
+            ),
+            models.UniqueConstraint(
+                name="one_active_changing_job_per_identity",
+                fields=["identity"],
+                condition=Q(changing=True, state__in=ACTIVE) & ~Q(identity=""),
+            ),
+            models.CheckConstraint(
+                name="job_state_known",
+                condition=Q(state__in=[*ACTIVE, *FINAL]),
+            ),
+            models.CheckConstraint(
+                name="job_finished_when_final",
+                condition=Q(state__in=ACTIVE, finished_at=None) | (Q(state__in=FINAL) & ~Q(finished_at=None)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("job", args=[self.pk])
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE

@@ -1,0 +1,178 @@
+"""A target: one Django project as it runs in one place, its variables and its databases."""
+
+from typing import Any, cast
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.urls import reverse
+
+from dbops.models.status import Status, worst_rank
+from dbops.sealing import seal, unseal
+
+NAME = RegexValidator(
+    r"\A[a-z0-9][a-z0-9_-]{0,62}\Z",
+    "Use lower-case letters, digits, - and _, beginning with a letter or digit, at most 63.",
+)
+QUEUE = RegexValidator(r"\A[a-z0-9][a-z0-9_.-]{0,62}\Z", "Use lower-case letters, digits, - _ and .")
+VARIABLE = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "A variable's name has letters, digits and _.")
+
+
+def default_launcher() -> list[str]:
+    return ["manage.py"]
+
+
+class Target(models.Model):
+    """How to start one project's Python, and what may be done to its databases."""
+
+    class Environment(models.TextChoices):
+        DEVELOPMENT = "development", "development"
+        STAGING = "staging", "staging"
+        PRODUCTION = "production", "production"
+
+    name = models.CharField(max_length=63, unique=True, validators=[NAME], help_text="In URLs and commands.")
+    label = models.CharField(max_length=200, blank=True, help_text="What people call it.")
+    environment = models.CharField(
+        max_length=20, choices=Environment.choices, default=Environment.DEVELOPMENT
+    )
+    working_directory = models.CharField(
+        max_length=1000, blank=True, help_text="Where the launcher is started, as seen from its Python."
+    )
+    python = models.JSONField(
+        help_text="The words that start the target's Python, e.g. /srv/shop/.venv/bin/python, "
+        "or: docker exec -i shop-web python"
+    )
+    through_shell = models.BooleanField(
+        default=False, help_text="The words pass a remote shell that parses them again (ssh)."
+    )
+    launcher = models.JSONField(
+        default=default_launcher,
+        blank=True,
+        help_text="manage.py, another script, or -m module; with fixed leading arguments.",
+    )
+    settings_module = models.CharField(
+        max_length=200, blank=True, help_text="Only where there is no launcher, or where it does not choose."
+    )
+    env_file = models.CharField(
+        max_length=1000, blank=True, help_text="A .env file that the worker reads and hands over."
+    )
+    aliases = models.JSONField(
+        default=list, blank=True, help_text="Database aliases to show; empty: all that the settings name."
+    )
+    queue = models.CharField(max_length=63, default="jobs", validators=[QUEUE])
+    allow_migrate = models.BooleanField(default=True, help_text="Off: nobody can start a migrate job here.")
+    allow_reset = models.BooleanField(default=False, help_text="Off: nobody can reset a database here.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    # Single flight: set by the conditional UPDATE that lets one inspection begin.
+    inspecting_since = models.DateTimeField(null=True, blank=True, editable=False)
+    inspection_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The latest inspection: when it began, what it met before it came to any database, the versions there.
+    inspected_at = models.DateTimeField(null=True, blank=True, editable=False)
+    statuses = models.JSONField(default=list, blank=True, editable=False)
+    python_version = models.CharField(max_length=50, blank=True, editable=False)
+    django_version = models.CharField(max_length=50, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="target_environment_known",
+                condition=models.Q(environment__in=["development", "staging", "production"]),
+            ),
+            models.CheckConstraint(
+                name="target_production_is_never_reset",
+                condition=~models.Q(environment="production", allow_reset=True),
+                violation_error_message="A production target can never allow reset.",
+            ),
+            models.CheckConstraint(
+                name="target_can_be_launched",
+                condition=~models.Q(launcher=[], settings_module=""),
+                violation_error_message="Give a launcher (manage.py) or a settings module.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("target", args=[self.name])
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+    @property
+    def inspect_queue(self) -> str:
+        """Inspections have a worker of their own, beside the one that serves the target's jobs."""
+        return "inspect" if self.queue == "jobs" else f"{self.queue}-inspect"
+
+
+class TargetVariable(models.Model):
+    """One environment variable of a target. A secret one is kept sealed and is never shown again."""
+
+    target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="variables")
+    name = models.CharField(max_length=200, validators=[VARIABLE])
+    is_secret = models.BooleanField(default=False)
+    plain = models.TextField(blank=True)
+    sealed = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["target", "name"], name="variable_once_a_target"),
+            models.CheckConstraint(
+                name="secret_variable_is_sealed",
+                condition=models.Q(is_secret=True, plain="") | models.Q(is_secret=False, sealed=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def value(self) -> str:
+        return unseal(self.sealed) if self.is_secret else self.plain
+
+    def keep(self, value: str, *, secret: bool) -> None:
+        """Put a value into the row (unsaved), sealed where it is secret."""
+        self.is_secret = secret
+        self.plain = "" if secret else value
+        self.sealed = seal(value) if secret else ""
+
+
+class TargetDatabase(models.Model):
+    """One database alias of a target, with what the latest inspection found there."""
+
+    target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="databases")
+    alias = models.CharField(max_length=200)
+    in_settings = models.BooleanField(default=True, help_text="The settings still name this alias.")
+    vendor = models.CharField(max_length=50, blank=True)
+    name = models.CharField(max_length=1000, blank=True)
+    host = models.CharField(max_length=1000, blank=True)
+    port = models.CharField(max_length=20, blank=True)
+    server_version = models.CharField(max_length=100, blank=True)
+    # The database behind the alias, whatever name or address leads there (see dbops.agent).
+    identity = models.CharField(max_length=1000, blank=True, db_index=True)
+    sealed_connection = models.TextField(blank=True, editable=False)
+    statuses = models.JSONField(default=list, blank=True)
+    rank = models.PositiveSmallIntegerField(default=0, db_index=True)
+    pending_count = models.PositiveIntegerField(default=0)
+    applied_count = models.PositiveIntegerField(default=0)
+    inspected_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["target__name", "alias"]
+        constraints = [
+            models.UniqueConstraint(fields=["target", "alias"], name="alias_once_a_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target.name}/{self.alias}"
+
+    def found(self) -> list[Status]:
+        """The typed statuses that the latest inspection found, worst first; age is judged by the reader."""
+        return [Status.from_json(cast("dict[str, Any]", entry)) for entry in self.statuses]
+
+    def judge(self, statuses: list[Status]) -> None:
+        self.statuses = [status.to_json() for status in statuses]
+        self.rank = worst_rank(statuses)

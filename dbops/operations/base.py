@@ -1,0 +1,75 @@
+"""What an operation is, and what it gets to work with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+
+
+class CancelledError(Exception):
+    """The operation was stopped because a person asked for it; `facts` is what the agent reported last."""
+
+    def __init__(self, how: str, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(how)
+        self.how = how
+        self.facts = dict(facts or {})
+
+
+@dataclass(frozen=True)
+class Done:
+    """An operation that ended without an error: a sentence, and facts that the job keeps."""
+
+    outcome: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Context(Protocol):
+    """An operation's hands: talk with the target, keep steps, say things. Never a request, never Redis."""
+
+    @property
+    def alias(self) -> str: ...
+
+    @property
+    def label(self) -> str:
+        """What the sessions on the target's server are called: `opsdash job 12`."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+    def agent(self, verb: str, arguments: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
+        """One conversation with the target's interpreter; its output goes into the transcript.
+
+        Raises a dbops.target.errors.TargetError, or CancelledError.
+        """
+
+    def say(self, sentence: str) -> None:
+        """A line of our own in the transcript."""
+
+    def running(self, backend_pid: int | None) -> None:
+        """The target works on its database from now on."""
+
+    def plan_steps(self, kind: str, names: list[str]) -> None:
+        """Show the steps that are to come."""
+
+    def begin_step(self, kind: str, name: str) -> None: ...
+
+    def end_step(
+        self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
+    ) -> None: ...
+
+
+class Operation(Protocol):
+    """One act. `name` stands in URLs, rows and commands."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def changing(self) -> bool:
+        """It writes to the target's database, so it needs the guard."""
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        """What it will do, for pages and lists: `migrate catalog to 0003_price`."""
+
+    def perform(self, context: Context) -> Done: ...

@@ -1,0 +1,77 @@
+"""migrate, forward: the whole project, one app, or one app up to a named migration."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbops import conf
+from dbops.operations.base import Context, Done
+
+
+class Migrate:
+    """Arguments: {} or {"app": label} or {"app": label, "migration": name}."""
+
+    name = "migrate"
+    changing = True
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        words = ["migrate", arguments.get("app") or "", "to" if arguments.get("migration") else ""]
+        return " ".join(filter(None, [*words, arguments.get("migration") or ""]))
+
+    def perform(self, context: Context) -> Done:
+        answer = context.agent("perform", request(context), lambda *event: follow(context, *event))
+        recorded = [list(pair) for pair in answer.get("recorded_after", [])]
+        return Done(outcome(recorded), {"recorded": recorded})
+
+
+def request(context: Context) -> dict[str, Any]:
+    return {
+        "operation": "migrate",
+        "alias": context.alias,
+        "app": context.arguments.get("app") or None,
+        "migration": context.arguments.get("migration") or None,
+        "session": {
+            "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
+            "statement_timeout_ms": conf.knob("STATEMENT_TIMEOUT_MS"),
+            "application_name": context.label,
+        },
+    }
+
+
+def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
+    """An event of the agent -> steps of the job."""
+    if name == "guard":
+        context.say(guard_words(data))
+    elif name == "connection" and data.get("purpose") == "work":
+        context.running(data.get("backend_pid"))
+    elif name == "working":
+        context.running(None)
+    elif name == "plan":
+        context.plan_steps("migration", [f"{app}.{migration}" for app, migration in data["migrations"]])
+    elif name == "step_started":
+        context.begin_step(data["kind"], step_name(data))
+    elif name in ("step_finished", "step_failed"):
+        context.end_step(
+            step_name(data),
+            failed=name == "step_failed",
+            duration_ms=data["duration_ms"],
+            statements=data.get("statements"),
+        )
+
+
+def guard_words(data: Mapping[str, Any]) -> str:
+    if not data["taken"]:
+        return "This kind of database has no guard: opsdash cannot keep others of its jobs away from it."
+    return f"The guard is taken ({data['kind']}): no other job of opsdash changes this database meanwhile."
+
+
+def step_name(data: Mapping[str, Any]) -> str:
+    """`catalog.0002_price`; what is no migration (the receivers of post_migrate) is called by its kind."""
+    return f"{data['app']}.{data['name']}" if data.get("app") else str(data["kind"])
+
+
+def outcome(recorded: list[list[str]]) -> str:
+    if not recorded:
+        return "There was nothing to apply; the database is as it was."
+    names = ", ".join(f"{app}.{name}" for app, name in recorded)
+    count = f"{len(recorded)} migration{'s' if len(recorded) > 1 else ''}"
+    return f"Applied and recorded {count}: {names}."

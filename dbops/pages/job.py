@@ -1,0 +1,97 @@
+"""The page of a job and the list of jobs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.paginator import Page, Paginator
+
+from dbops import conf
+from dbops.access import Role
+from dbops.models import Job, Step, Target, TargetDatabase
+from dbops.models.job import ACTIVE, FINAL
+from dbops.operations import REGISTRY
+from dbops.steps import MIGRATION
+from dbops.transcript.reading import read_last
+
+# Fragments of the job page: file name = DOM id.
+FRAGMENTS = ("job_state", "job_progress", "job_steps")
+FIRST_LINES = 2000
+
+
+@dataclass(frozen=True)
+class JobPage:
+    job: Job
+    steps: list[Step]
+    role: Role
+
+    @property
+    def database(self) -> TargetDatabase:
+        return self.job.database
+
+    @property
+    def target(self) -> Target:
+        return self.job.database.target
+
+    @property
+    def title(self) -> str:
+        return title_of(self.job)
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.role >= Role.OPERATOR and self.job.state in ("queued", "starting", "running")
+
+    @property
+    def current_step(self) -> Step | None:
+        return next((step for step in self.steps if step.state == "running"), None)
+
+    @property
+    def done_count(self) -> int:
+        """From the steps on this page, so that the bar and the list under it never disagree."""
+        return sum(step.kind == MIGRATION and step.state == "succeeded" for step in self.steps)
+
+    @property
+    def is_final(self) -> bool:
+        return self.job.state in FINAL
+
+    @property
+    def since(self) -> datetime:
+        return self.job.started_at or self.job.created_at
+
+
+@dataclass(frozen=True)
+class JobRow:
+    job: Job
+    title: str
+
+
+@dataclass(frozen=True)
+class JobsPage:
+    rows: list[JobRow]
+    page: "Page[Job]"
+    q: str
+    state: str
+    role: Role
+
+
+def title_of(job: Job) -> str:
+    return REGISTRY[job.operation].title(job.arguments)
+
+
+def job_page(role: Role, job: Job) -> JobPage:
+    return JobPage(job, list(Step.objects.filter(job=job).order_by("position")), role)
+
+
+def transcript_so_far(job: Job) -> dict[str, object]:
+    """The last lines for the first paint; the stream goes on behind them."""
+    lines = read_last(job.pk, FIRST_LINES)
+    return {"first": lines.first, "lines": lines.lines, "tail": "", "last": lines.last}
+
+
+def jobs_page(role: Role, *, q: str, state: str, page: int) -> JobsPage:
+    jobs = Job.objects.select_related("database__target").order_by("-id")
+    if q:
+        jobs = jobs.filter(database__target__name__icontains=q)
+    if state:
+        jobs = jobs.filter(state__in=ACTIVE if state == "active" else [state])
+    shown = Paginator(jobs, conf.knob("PAGE_SIZE")).get_page(page)
+    return JobsPage([JobRow(job, title_of(job)) for job in shown], shown, q, state, role)

@@ -1,0 +1,89 @@
+"""The page of a target: its databases, their migrations and plan, its jobs; and the form of a migrate job."""
+
+from dataclasses import dataclass
+
+from dbops.access import Role
+from dbops.inspection import plan_of
+from dbops.inspection.knowledge import (
+    Migration,
+    database_statuses,
+    latest_done,
+    migrations_by_app,
+    report_of,
+    target_statuses,
+)
+from dbops.models import Inspection, Job, Target, TargetDatabase
+from dbops.models.status import Status
+from dbops.pages.overview import why_not_migrate
+
+JOBS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class App:
+    label: str
+    migrations: list[Migration]
+
+    @property
+    def pending(self) -> int:
+        return sum(not migration.applied for migration in self.migrations)
+
+
+@dataclass(frozen=True)
+class DatabasePart:
+    """One alias: what is known, from the latest complete inspection."""
+
+    database: TargetDatabase
+    statuses: list[Status]
+    apps: list[App]
+    plan: list[tuple[str, str]]
+    migrate_refused: str
+
+
+@dataclass(frozen=True)
+class TargetPage:
+    target: Target
+    inspection: Inspection | None
+    statuses: list[Status]
+    databases: list[DatabasePart]
+    jobs: list[Job]
+    role: Role
+
+
+@dataclass(frozen=True)
+class MigratePage:
+    part: DatabasePart
+    role: Role
+
+    @property
+    def target(self) -> Target:
+        return self.part.database.target
+
+
+def target_page(role: Role, target: Target) -> TargetPage:
+    inspection = latest_done(target)
+    databases = target.databases.filter(in_settings=True).select_related("target")
+    jobs = list(
+        Job.objects.filter(database__target=target)
+        .select_related("database__target")
+        .order_by("-id")[:JOBS_SHOWN]
+    )
+    parts = [database_part(role, database, inspection) for database in databases]
+    return TargetPage(target, inspection, [] if parts else target_statuses(target), parts, jobs, role)
+
+
+def database_part(role: Role, database: TargetDatabase, inspection: Inspection | None) -> DatabasePart:
+    report = report_of(inspection, database.alias)
+    statuses = database_statuses(database)
+    active = Job.objects.active().filter(database=database, changing=True).first()
+    return DatabasePart(
+        database=database,
+        statuses=statuses,
+        apps=[App(label, migrations) for label, migrations in migrations_by_app(report).items()],
+        plan=[(app, name) for app, name in plan_of(report)],
+        migrate_refused=why_not_migrate(role, database.target, statuses, active),
+    )
+
+
+def migrate_page(role: Role, database: TargetDatabase) -> MigratePage:
+    return MigratePage(database_part(role, database, latest_done(database.target)), role)

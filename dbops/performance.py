@@ -1,0 +1,157 @@
+"""The hands that an operation gets: the agent's conversation, the steps, the transcript."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import DatabaseError, connection
+
+from dbops import conf
+from dbops.heartbeat import Heartbeat
+from dbops.models import Job
+from dbops.operations.base import CancelledError, OnEvent
+from dbops.postgres.identity import own_identity
+from dbops.steps import Steps
+from dbops.target import door
+from dbops.target.address import Address
+from dbops.target.frames import Answer, End, Event, Failure, Frame, Output
+from dbops.transcript.live import publish_change
+from dbops.transcript.recorder import Recorder
+
+logger = logging.getLogger(__name__)
+
+LISTEN_S = 0.1
+
+
+class FenceLostError(Exception):
+    """This worker does not hold the job any more; it stops and writes nothing."""
+
+
+class Performance:
+    """A Context (dbops.operations.base) for one job."""
+
+    def __init__(self, job: Job, address: Address, recorder: Recorder, heartbeat: Heartbeat) -> None:
+        self.job = job
+        self.address = address
+        self.recorder = recorder
+        self.heartbeat = heartbeat
+        self.steps = Steps(job.pk)
+        # What the agent reported besides its answer: known also when there is no answer.
+        self.facts: dict[str, Any] = {}
+        self._late: list[Callable[[], None]] = []
+
+    @property
+    def alias(self) -> str:
+        return self.job.database.alias
+
+    @property
+    def label(self) -> str:
+        return f"opsdash job {self.job.pk}"
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        return dict(self.job.arguments)
+
+    def agent(self, verb: str, arguments: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
+        sent = {
+            **arguments,
+            "guard": {"label": f"{self.label} on {self.job.database}"},
+            "forbidden_identity": own_identity(),
+        }
+        # A worker that was paused may have lost the job meanwhile; it must not begin then.
+        if not Job.objects.beat(self.job.pk, self.job.fence):
+            raise FenceLostError
+        with door.open_session(self.address, verb, sent, grace_s=conf.knob("CANCEL_GRACE_S")) as session:
+            conversation = Conversation()
+            while conversation.end is None:
+                self._obey(session)
+                frame = session.receive(LISTEN_S)
+                conversation.hear(frame)
+                self._act_on(frame, on_event)
+        return self._result(session, conversation)
+
+    def say(self, sentence: str) -> None:
+        self.recorder.say(sentence)
+
+    def running(self, backend_pid: int | None) -> None:
+        self._write(lambda: self._running(backend_pid))
+
+    def plan_steps(self, kind: str, names: list[str]) -> None:
+        self.facts["plan"] = names
+        self._write(lambda: self.steps.plan(kind, names))
+
+    def begin_step(self, kind: str, name: str) -> None:
+        self._write(lambda: self.steps.begin(kind, name))
+
+    def end_step(
+        self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
+    ) -> None:
+        state = "failed" if failed else "succeeded"
+        self._write(lambda: self.steps.end(name, state, duration_ms=duration_ms, statements=statements))
+
+    def catch_up(self) -> bool:
+        """Write what waits for our database; False when it still does not answer."""
+        while self._late:
+            try:
+                self._late[0]()
+            except DatabaseError as error:
+                logger.warning("job %s: its steps wait, our database fails: %s", self.job.pk, error)
+                connection.close()
+                return False
+            self._late.pop(0)
+        return True
+
+    def _obey(self, session: door.Session) -> None:
+        if self.heartbeat.fence_lost.is_set():
+            raise FenceLostError
+        if self.heartbeat.cancel_asked.is_set():
+            session.cancel()
+
+    def _act_on(self, frame: Frame | None, on_event: OnEvent) -> None:
+        if isinstance(frame, Output):
+            self.recorder.feed(frame.data)
+        elif isinstance(frame, Event):
+            on_event(frame.name, frame.data)
+        else:
+            self.recorder.flush_when_due()
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Keep the order of the writes, and let the target work on when our database is away."""
+        self._late.append(write)
+        if self.catch_up():
+            publish_change(self.job.pk)
+
+    def _running(self, backend_pid: int | None) -> None:
+        Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
+        if backend_pid:
+            Job.objects.filter(pk=self.job.pk, fence=self.job.fence).update(backend_pid=backend_pid)
+
+    def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
+        end = conversation.end
+        assert end is not None
+        if conversation.answer is not None:
+            return conversation.answer.data
+        if conversation.failure is not None:
+            self.facts.update(conversation.failure.facts)
+        if self.heartbeat.cancel_asked.is_set() and end.rung:
+            raise CancelledError(end.rung, self.facts)
+        if conversation.failure is not None:
+            raise session.error(conversation.failure)
+        raise session.ended_without_answer(end)
+
+
+class Conversation:
+    """What was heard of one session so far."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.failure: Failure | None = None
+        self.end: End | None = None
+
+    def hear(self, frame: Frame | None) -> None:
+        if isinstance(frame, Answer):
+            self.answer = frame
+        elif isinstance(frame, Failure):
+            self.failure = frame
+        elif isinstance(frame, End):
+            self.end = frame

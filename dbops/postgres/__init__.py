@@ -1,0 +1,1 @@
+"""What we know about a Postgres server, one subject a file."""

@@ -1,0 +1,64 @@
+"""Celery: an id in, one call out. Nothing here decides anything."""
+
+import logging
+from datetime import timedelta
+
+from celery import Task, shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from dbops import conf, execute, inspection
+from dbops.models import Job, Target
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="dbops.run_job", bind=True, ignore_result=True)
+def run_job(self: "Task[[int], None]", job_id: int) -> None:
+    execute.execute(job_id, worker=self.request.hostname or "")
+
+
+@shared_task(name="dbops.inspect_target", ignore_result=True)
+def inspect_target(target_id: int) -> None:
+    inspection.inspect_once(target_id)
+
+
+@shared_task(name="dbops.inspect_due", ignore_result=True)
+def inspect_due() -> None:
+    for target in inspection.due():
+        publish_inspection(target)
+
+
+@shared_task(name="dbops.resolve_lost", ignore_result=True)
+def resolve_lost(job_id: int) -> None:
+    execute.resolve_lost(job_id)
+
+
+@shared_task(name="dbops.sweep_jobs", ignore_result=True)
+def sweep_jobs() -> None:
+    """Nothing waits for ever: publish again what was never begun, find jobs whose worker is silent."""
+    for job in Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S")):
+        publish_job(job)
+    for job in execute.find_lost():
+        resolve_lost.apply_async((job.pk,), queue=job.database.target.inspect_queue, expires=60)
+
+
+def publish_job(job: Job) -> bool:
+    """Tell the workers of a queued job; False when the broker is away (the sweeper tries again)."""
+    Job.objects.filter(pk=job.pk).update(published_at=timezone.now())
+    try:
+        run_job.apply_async((job.pk,), queue=job.queue, retry=False)
+    except OperationalError as error:
+        logger.warning("job %s stays queued, the broker is away: %s", job.pk, error)
+        return False
+    return True
+
+
+def publish_inspection(target: Target) -> bool:
+    expires = timezone.now() + timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
+    try:
+        inspect_target.apply_async((target.pk,), queue=target.inspect_queue, retry=False, expires=expires)
+    except OperationalError as error:
+        logger.warning("target %s is not inspected, the broker is away: %s", target.name, error)
+        return False
+    return True

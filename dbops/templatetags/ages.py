@@ -1,0 +1,56 @@
+"""Moments and durations as people read them; the exact one stays in the markup."""
+
+from datetime import datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dbops.models import Job
+
+register = template.Library()
+
+
+@register.filter
+def age(moment: datetime | None) -> SafeString | str:
+    """How long ago, with the moment in the title; `never` without one."""
+    if moment is None:
+        return "never"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="seconds"),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        age_words(moment),
+    )
+
+
+def age_words(moment: datetime | None) -> str:
+    if moment is None:
+        return "never"
+    return f"{duration(max(0, int((timezone.now() - moment).total_seconds())))} ago"
+
+
+@register.filter
+def took(job: Job) -> str:
+    """From the claim to the end, or to now."""
+    if job.started_at is None:
+        return "not begun"
+    return duration(int(((job.finished_at or timezone.now()) - job.started_at).total_seconds()))
+
+
+@register.filter
+def milliseconds(value: int) -> str:
+    return f"{value} ms" if value < 1000 else f"{value / 1000:.1f} s"
+
+
+def duration(seconds: int) -> str:
+    """The largest unit that fits and the one below it: `2 h 5 min`."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    for position, (name, size) in enumerate(units):
+        if seconds >= size or name == "s":
+            words = [f"{seconds // size} {name}"]
+            if position + 1 < len(units) and (rest := seconds % size // units[position + 1][1]):
+                words.append(f"{rest} {units[position + 1][0]}")
+            return " ".join(words)
+    return ""

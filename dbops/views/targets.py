@@ -1,0 +1,58 @@
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dbops import launch
+from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, target_or_404
+from dbops.forms import MigrateForm
+from dbops.pages.target import MigratePage, migrate_page, target_page
+
+
+@require_GET
+@needs(Role.VIEWER)
+def target(request: OpsRequest, name: str) -> HttpResponse:
+    page = target_page(request.role, target_or_404(name))
+    template = "_fragments/target_databases.html" if request.htmx else "pages/target.html"
+    return render(request, template, {"page": page})
+
+
+@require_POST
+@needs(Role.OPERATOR)
+def inspections(request: OpsRequest, name: str) -> HttpResponse:
+    found = target_or_404(name)
+    messages.info(request, launch.inspect(found, actor_of(request)))
+    return redirect(found)
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Role.OPERATOR)
+def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
+    """The plan and the form; sent, it starts the job once however often it is sent."""
+    database = database_or_404(name, alias)
+    page = migrate_page(request.role, database)
+    form = MigrateForm(request.POST or None, known=page.part.plan)
+    if request.method == "GET":
+        return _form(request, page, form)
+    if not form.is_valid():
+        return _form(request, page, form, status=422)
+    try:
+        started = launch.start(
+            database,
+            "migrate",
+            form.arguments,
+            actor_of(request),
+            key=form.cleaned_data["key"],
+            reason=form.cleaned_data["reason"],
+        )
+    except launch.RefusedError as refused:
+        return _form(request, page, form, status=409, refused=refused)
+    return redirect(started.job)
+
+
+def _form(
+    request: OpsRequest, page: MigratePage, form: MigrateForm, status: int = 200, **more: Any
+) -> HttpResponse:
+    return render(request, "pages/migrate.html", {"page": page, "form": form, **more}, status=status)
