@@ -1,0 +1,319 @@
+'use strict';
+// An htmx extension: <div hx-ext="live" live-url="…" data-after="N"> owns one stream while it is on the page and seen.
+{
+  const FIRST_WAIT_S = 0.5;
+  const LONGEST_WAIT_S = 10;
+  const SILENCE_S = 40; // the server gives a sign of life every 10 s
+  const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
+  const WORDS = {
+    'connecting': 'connecting',
+    'live': 'live',
+    'silent': 'silent',
+    'reconnecting': 'reconnecting',
+    'paused': 'paused (tab hidden)',
+    'ended': 'ended',
+    'signed-out': 'signed out: reload to log in',
+    'gone': 'gone: reload the page',
+  };
+  const FINAL = ['ended', 'signed-out', 'gone'];
+  const now = () => performance.now() / 1000;
+
+  /** The one place that says what the connection is. The seconds are outside of what a screen reader is told. */
+  class StateView {
+    show(state, seconds) {
+      const element = document.getElementById('connection_state');
+      if (!element) return;
+      if (!element.querySelector('[role=status]')) this.build(element);
+      const [word, detail] = element.children;
+      element.dataset.state = state;
+      if (word.textContent !== WORDS[state]) word.textContent = WORDS[state];
+      detail.textContent = seconds === undefined ? '' : ` (${seconds} s)`;
+    }
+
+    build(element) {
+      const word = document.createElement('span');
+      word.setAttribute('role', 'status');
+      const detail = document.createElement('span');
+      detail.setAttribute('aria-hidden', 'true');
+      element.replaceChildren(word, detail);
+    }
+  }
+
+  class Stream {
+    constructor(element) {
+      this.element = element;
+      this.url = element.getAttribute('live-url');
+      this.last = Number.parseInt(element.dataset.after, 10) || 0;
+      this.silenceS = Number.parseFloat(element.getAttribute('live-silence')) || SILENCE_S;
+      this.view = new StateView();
+      this.shown = new Map();
+      this.failures = 0;
+      this.state = null;
+      this.controller = null;
+      this.due = null;
+      this.watch = setInterval(() => this.tick(), Math.min(1000, this.silenceS * 100));
+      this.onVisibility = () => this.wake();
+      this.onOffline = () => this.lostLine();
+      this.onOnline = () => this.isWaiting() && this.connect();
+      this.onPageHide = () => this.pause();
+      document.addEventListener('visibilitychange', this.onVisibility);
+      window.addEventListener('offline', this.onOffline);
+      window.addEventListener('online', this.onOnline);
+      window.addEventListener('pagehide', this.onPageHide);
+      window.addEventListener('pageshow', this.onVisibility);
+      this.wake();
+    }
+
+    // -- when to be connected
+
+    wake() {
+      if (this.isFinal()) return;
+      if (document.visibilityState === 'hidden') this.pause();
+      else if (this.state === null || this.state === 'paused') {
+        this.failures = 0;
+        this.connect();
+      }
+    }
+
+    pause() {
+      if (this.isFinal()) return;
+      this.drop();
+      this.say('paused');
+    }
+
+    lostLine() {
+      if (this.isFinal() || this.state === 'paused') return;
+      this.later();
+    }
+
+    tick() {
+      if (!this.element.isConnected) this.close();
+      else if (this.isWaiting()) this.countDown();
+      else if (this.controller) this.listenForSilence();
+    }
+
+    countDown() {
+      const left = this.due - now();
+      if (left <= 0) this.connect();
+      else this.say('reconnecting', Math.ceil(left));
+    }
+
+    listenForSilence() {
+      const silent = now() - this.heardAt;
+      if (silent > this.silenceS) this.later();
+      else if (silent > this.silenceS / 2 && (this.state === 'live' || this.state === 'silent')) {
+        this.say('silent', Math.floor(silent));
+      }
+    }
+
+    isWaiting() {
+      return this.due !== null;
+    }
+
+    isFinal() {
+      return FINAL.includes(this.state);
+    }
+
+    say(state, seconds) {
+      this.state = state;
+      this.view.show(state, seconds);
+    }
+
+    /** Let go of the open request, if any; nothing that it still brings is taken. */
+    drop() {
+      this.due = null;
+      const open = this.controller;
+      this.controller = null;
+      if (open) open.abort();
+    }
+
+    later(seconds) {
+      this.drop();
+      const longest = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.failures);
+      this.failures += 1;
+      const wait = seconds === undefined ? longest * (0.5 + Math.random() / 2) : seconds;
+      this.due = now() + wait;
+      this.say('reconnecting', Math.ceil(wait));
+    }
+
+    finish(state) {
+      this.drop();
+      this.say(state);
+      this.stopWatching();
+    }
+
+    close() {
+      this.drop();
+      this.stopWatching();
+      streams.delete(this.element);
+    }
+
+    stopWatching() {
+      clearInterval(this.watch);
+      document.removeEventListener('visibilitychange', this.onVisibility);
+      window.removeEventListener('offline', this.onOffline);
+      window.removeEventListener('online', this.onOnline);
+      window.removeEventListener('pagehide', this.onPageHide);
+      window.removeEventListener('pageshow', this.onVisibility);
+    }
+
+    // -- one connection
+
+    async connect() {
+      this.drop();
+      const controller = new AbortController();
+      this.controller = controller;
+      this.heardAt = now();
+      if (this.state !== 'reconnecting') this.say('connecting');
+      else this.say('reconnecting');
+      try {
+        const response = await this.ask(controller.signal);
+        if (this.controller !== controller) return;
+        const verdict = this.judge(response);
+        if (verdict) return this.obey(verdict);
+        this.openedAt = now();
+        this.tell('transcript:tail', { text: '' });
+        this.say('live');
+        await this.read(response, controller);
+        if (this.controller === controller) this.later();
+      } catch (error) {
+        // Whatever broke the line, the answer is the same; an aborted one is not ours any more.
+        if (this.controller === controller) this.later();
+        if (!isNetworkError(error)) throw error;
+      }
+    }
+
+    ask(signal) {
+      const url = new URL(this.url, document.baseURI);
+      url.searchParams.set('after', String(this.last));
+      return fetch(url, {
+        signal,
+        cache: 'no-store',
+        credentials: 'same-origin',
+        redirect: 'manual',
+        headers: { Accept: 'text/event-stream' },
+      });
+    }
+
+    /** null: read it; a final state; or 'again'. */
+    judge(response) {
+      if (response.type === 'opaqueredirect') return 'signed-out';
+      if (response.status === 204) return 'ended';
+      if (response.status === 401 || response.status === 403) return 'signed-out';
+      if (response.status === 404) return 'gone';
+      if (response.status !== 200) return 'again';
+      const type = response.headers.get('content-type') || '';
+      return type.startsWith('text/event-stream') ? null : 'signed-out';
+    }
+
+    obey(verdict) {
+      if (verdict === 'again') this.later();
+      else this.finish(verdict);
+    }
+
+    async read(response, controller) {
+      const decoder = new TextDecoder();
+      const events = new window.opsdash.EventReader((event) => {
+        if (this.controller === controller) this.take(event);
+      });
+      const reader = response.body.getReader();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || this.controller !== controller) return;
+        this.heardAt = now();
+        if (this.state === 'silent') this.say('live');
+        events.push(decoder.decode(value, { stream: true }));
+      }
+    }
+
+    // -- what it brings
+
+    take({ event, data }) {
+      const handler = Object.hasOwn(this.takers, event) ? this.takers[event] : null;
+      if (!handler) return;
+      if (now() - this.openedAt > STEADY_S) this.failures = 0;
+      handler.call(this, JSON.parse(data));
+    }
+
+    get takers() {
+      return {
+        fragments: this.takeFragments,
+        lines: this.takeLines,
+        tail: this.takeTail,
+        end: this.takeEnd,
+        bye: this.takeBye,
+      };
+    }
+
+    takeFragments({ html }) {
+      for (const [id, content] of Object.entries(html)) {
+        if (this.shown.get(id) === content) continue;
+        this.shown.set(id, content);
+        swap(id, content);
+      }
+    }
+
+    takeLines({ first, lines }) {
+      if (first > this.last + 1) {
+        this.later();
+        return;
+      }
+      const fresh = lines.slice(this.last + 1 - first);
+      if (!fresh.length) return;
+      this.failures = 0;
+      const from = this.last + 1;
+      this.last += fresh.length;
+      this.tell('transcript:lines', { first: from, lines: fresh });
+    }
+
+    takeTail({ text }) {
+      this.tell('transcript:tail', { text });
+    }
+
+    takeEnd({ title }) {
+      if (title) document.title = title;
+      this.finish('ended');
+    }
+
+    takeBye() {
+      this.later(0.5 + Math.random() * 1.5);
+    }
+
+    tell(name, detail) {
+      const transcript = document.getElementById('transcript');
+      if (transcript) transcript.dispatchEvent(new CustomEvent(name, { detail }));
+    }
+  }
+
+  function isNetworkError(error) {
+    return error instanceof TypeError || error.name === 'AbortError' || error.name === 'NetworkError';
+  }
+
+  function swap(id, content) {
+    const target = document.getElementById(id);
+    if (!target) return;
+    const open = [...target.querySelectorAll('details[open][id]')].map((details) => details.id);
+    window.htmx.swap(target, content, { swapStyle: 'outerHTML', swapDelay: 0, settleDelay: 0 });
+    for (const detailsId of open) document.getElementById(detailsId)?.setAttribute('open', '');
+  }
+
+  const streams = new WeakMap();
+
+  function open(element) {
+    const url = element.getAttribute('live-url');
+    const known = streams.get(element);
+    if (known && known.url === url) return;
+    known?.close();
+    streams.set(element, new Stream(element));
+  }
+
+  window.htmx.defineExtension('live', {
+    getSelectors: () => ['[live-url]'],
+    onEvent(name, event) {
+      const element = event.target;
+      if (name === 'htmx:afterProcessNode' && element.hasAttribute?.('live-url')) open(element);
+      if (name === 'htmx:beforeCleanupElement') streams.get(element)?.close();
+      return true;
+    },
+  });
+}
