@@ -171,10 +171,6 @@ class Job(models.Model):
                 condition=Q(changing=True, state__in=ACTIVE) & ~Q(identity=""),
             ),
             models.CheckConstraint(
-                name="job_state_known",
-                condition=Q(state__in=[*ACTIVE, *FINAL]),
-            ),
-            models.CheckConstraint(
                 name="job_finished_when_final",
                 condition=Q(state__in=ACTIVE, finished_at=None) | (Q(state__in=FINAL) & ~Q(finished_at=None)),
             ),

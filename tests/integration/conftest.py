@@ -1,0 +1,132 @@
+"""People, and real targets: the example projects on databases of their own."""
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from psycopg import sql
+
+from dbops.access import Actor
+from dbops.inspection import inspect_now
+from dbops.models import Job, Target, TargetDatabase
+
+EXAMPLES = Path(settings.BASE_DIR) / "examples"
+PASSWORD = "correct horse battery"
+ALICE = Actor(None, "alice", "192.0.2.1")
+
+MakeTarget = Callable[..., Target]
+MakeDatabase = Callable[..., TargetDatabase]
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, User]:
+    """One person a role; `nobody` can sign in and has no role."""
+    viewers, _ = Group.objects.get_or_create(name="viewers")
+    operators, _ = Group.objects.get_or_create(name="operators")
+    found = {
+        "nobody": User.objects.create_user("nobody", password=PASSWORD),
+        "viewer": User.objects.create_user("viewer", password=PASSWORD),
+        "operator": User.objects.create_user("operator", password=PASSWORD),
+        "staff": User.objects.create_user("staff", password=PASSWORD, is_staff=True),
+        "superuser": User.objects.create_superuser("superuser", password=PASSWORD),
+    }
+    found["viewer"].groups.add(viewers)
+    found["operator"].groups.add(operators)
+    return found
+
+
+@pytest.fixture
+def make_target(db: None) -> MakeTarget:
+    """A target row that leads nowhere unless told otherwise."""
+
+    def make(name: str = "shop", **fields: Any) -> Target:
+        return Target.objects.create(name=name, **{"python": ["/nowhere/python"], **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_database(make_target: MakeTarget) -> MakeDatabase:
+    """A target database row, never inspected unless told otherwise."""
+
+    def make(name: str = "shop", alias: str = "default", **fields: Any) -> TargetDatabase:
+        target = Target.objects.filter(name=name).first() or make_target(name)
+        return TargetDatabase.objects.create(target=target, alias=alias, **fields)
+
+    return make
+
+
+@pytest.fixture
+def make_job(make_database: MakeDatabase) -> Callable[..., Job]:
+    """A job row that nobody works on."""
+
+    def make(database: TargetDatabase | None = None, **fields: Any) -> Job:
+        from django.utils import timezone
+
+        return Job.objects.create(
+            **{
+                "database": database or make_database(),
+                "operation": "migrate",
+                "idempotency_key": uuid.uuid4(),
+                "queue": "jobs",
+                "asked_by_name": "alice",
+                "published_at": timezone.now(),
+                **fields,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def blog(make_target: MakeTarget, tmp_path: Path) -> Target:
+    """The SQLite example, inspected once; its file does not exist yet."""
+    target = make_target(
+        "blog",
+        working_directory=str(EXAMPLES / "blog"),
+        python=[sys.executable],
+    )
+    target.variables.create(name="BLOG_DATABASE", plain=str(tmp_path / "blog.sqlite3"))
+    inspect_now(target)
+    return target
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A database of its own on the test's server, dropped afterwards."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    own = {key: value for key, value in settings.DATABASES["default"].items()}
+    server = {
+        "host": own["HOST"], "port": own["PORT"], "user": own["USER"], "password": own["PASSWORD"],
+    }  # fmt: skip
+    with psycopg.connect(**server, dbname="postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield f"postgres://{own['USER']}:{own['PASSWORD']}@{own['HOST']}:{own['PORT']}/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def shop(make_target: MakeTarget, postgres_url: str) -> Target:
+    """The Postgres example on an empty database, inspected once; its data migrations take no pauses."""
+    target = make_shop(make_target, postgres_url)
+    inspect_now(target)
+    return target
+
+
+def make_shop(make_target: MakeTarget, url: str, name: str = "shop", **fields: Any) -> Target:
+    target = make_target(name, working_directory=str(EXAMPLES / "shop"), python=[sys.executable], **fields)
+    variable = target.variables.model(target=target, name="DATABASE_URL")
+    variable.keep(url, secret=True)
+    variable.save()
+    target.variables.create(name="SHOP_BATCH_PAUSE", plain="0")
+    return target
+
+
+def default_of(target: Target) -> TargetDatabase:
+    return target.databases.select_related("target").get(alias="default")
