@@ -101,7 +101,7 @@ def blog(make_target: MakeTarget, tmp_path: Path) -> Target:
 def postgres_url() -> Iterator[str]:
     """A database of its own on the test's server, dropped afterwards."""
     name = f"target_{uuid.uuid4().hex[:12]}"
-    own = {key: value for key, value in settings.DATABASES["default"].items()}
+    own = settings.DATABASES["default"]
     server = {
         "host": own["HOST"], "port": own["PORT"], "user": own["USER"], "password": own["PASSWORD"],
     }  # fmt: skip
