@@ -86,7 +86,7 @@ class Performance:
     def end_step(
         self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
     ) -> None:
-        state = "failed" if failed else "succeeded"
+        state = "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
         self._write(lambda: self.steps.end(name, state, duration_ms=duration_ms, statements=statements))
 
     def catch_up(self) -> bool:

@@ -159,7 +159,7 @@ def test_a_failing_migration_leaves_the_traceback_and_what_is_recorded(
     assert "psycopg.errors.DuplicateTable" in job.error_traceback
     assert "No migration was recorded by this job" in job.outcome
     assert recorded(postgres_url) == ["customers.0001_initial"]
-    assert [step.state for step in job.steps.order_by("position")][0] == "failed"
+    assert next(step.state for step in job.steps.order_by("position")) == "failed"
 
 
 def test_a_target_on_our_own_database_is_refused(make_target: MakeTarget) -> None:

@@ -1,0 +1,224 @@
+"""Recording and following a transcript: real rows, real Redis, cuts and losses."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from dbops.models import Job, TranscriptChunk
+from dbops.redaction import Redactor
+from dbops.transcript import following, live
+from dbops.transcript.following import Changed, Ended, Tail, follow
+from dbops.transcript.reading import Lines, read_after, read_all, read_last
+from dbops.transcript.recorder import Recorder
+
+MakeJob = Callable[..., Job]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def recorder(job: Job) -> Recorder:
+    return Recorder(job, Redactor(()))
+
+
+def record(job: Job, *texts: str) -> None:
+    job.refresh_from_db()
+    target = recorder(job)
+    for text in texts:
+        target.feed(text.encode())
+        target.flush()
+
+
+def test_lines_are_numbered_from_one_without_gaps(make_job: MakeJob) -> None:
+    job = make_job()
+    record(job, "a\nb\n", "c\n", "d")
+    chunks = list(TranscriptChunk.objects.filter(job=job).values_list("first", "last", "text"))
+    assert chunks == [(1, 2, "a\nb"), (3, 3, "c")]
+    job.refresh_from_db()
+    assert job.last_line == 3
+
+
+def test_reading_behind_a_line_begins_at_the_next_one(make_job: MakeJob) -> None:
+    job = make_job()
+    record(job, "1\n2\n3\n", "4\n5\n")
+    assert read_after(job.pk, 1) == Lines(2, ["2", "3", "4", "5"])
+    assert read_after(job.pk, 5) is None
+    assert list(read_all(job.pk)) == ["1\n", "2\n", "3\n", "4\n", "5\n"]
+
+
+def test_the_last_lines_know_their_numbers(make_job: MakeJob) -> None:
+    job = make_job()
+    record(job, "1\n2\n", "3\n", "4\n")
+    assert read_last(job.pk, 2) == Lines(3, ["3", "4"])
+    assert read_last(make_job(job.database, state="failed", finished_at=timezone.now()).pk, 2) == Lines(1, [])
+
+
+def test_our_own_words_come_after_an_unfinished_line(make_job: MakeJob) -> None:
+    job = make_job()
+    target = recorder(job)
+    target.feed(b"Applying x...")
+    target.say("the job was cancelled")
+    target.finish()
+    assert list(read_all(job.pk)) == ["Applying x...\n", "opsdash: the job was cancelled\n"]
+
+
+def test_a_full_transcript_says_how_much_it_does_not_keep(make_job: MakeJob, settings: Any) -> None:
+    settings.DBOPS = {**settings.DBOPS, "TRANSCRIPT_BYTES": 100}
+    job = make_job()
+    target = recorder(job)
+    target.feed(b"0123456789\n" * 20)
+    target.finish()
+    lines = list(read_all(job.pk))
+    assert len(lines) == 10
+    assert lines[-1] == "opsdash: the transcript is full; 11 more lines were printed and are not kept.\n"
+
+
+def test_lines_wait_in_memory_while_our_database_fails(make_job: MakeJob, monkeypatch: Any) -> None:
+    job = make_job()
+    target = recorder(job)
+    target.feed(b"before\n")
+    target.flush()
+    real = TranscriptChunk.objects.create
+    monkeypatch.setattr(
+        TranscriptChunk.objects, "create", lambda **_: (_ for _ in ()).throw(OperationalError("gone"))
+    )
+    target.feed(b"meanwhile\n")
+    assert target.flush() is False
+    monkeypatch.setattr(TranscriptChunk.objects, "create", real)
+    target.feed(b"after\n")
+    assert target.finish()
+    assert list(read_all(job.pk)) == ["before\n", "meanwhile\n", "after\n"]
+
+
+def test_redis_being_away_costs_no_line(make_job: MakeJob, settings: Any, caplog: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    live._client.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING):
+            record(job := make_job(), "kept\n")
+    finally:
+        live._client.cache_clear()
+    assert list(read_all(job.pk)) == ["kept\n"]
+    assert "followers read the rows" in caplog.text
+
+
+# Following
+
+
+async def collect(job_id: int, after: int = 0, until: Callable[[Any], bool] = lambda _: False) -> list[Any]:
+    heard = []
+    async with aclosing(cast_iterator(follow(job_id, after))) as stream:
+        async for news in stream:
+            if news is not None:
+                heard.append(news)
+            if until(news):
+                break
+    return heard
+
+
+def cast_iterator(stream: AsyncIterator[Any]) -> Any:
+    return stream
+
+
+def lines_of(heard: list[Any]) -> list[str]:
+    return [line for news in heard if isinstance(news, Lines) for line in news.lines]
+
+
+async def end(job: Job) -> None:
+    def change() -> None:
+        Job.objects.filter(pk=job.pk).update(state="succeeded", finished_at=timezone.now(), version=9)
+        live.publish_change(job.pk)
+
+    await sync_to_async(change)()
+
+
+async def test_an_ended_job_is_replayed_and_the_stream_ends(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+    await sync_to_async(record)(job, "a\nb\n")
+    await end(job)
+    heard = await asyncio.wait_for(collect(job.pk), 10)
+    assert lines_of(heard) == ["a", "b"]
+    assert isinstance(heard[-2], Changed) and heard[-1] == Ended("succeeded")
+
+
+async def test_lines_written_while_following_come_once_each_and_in_order(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+    await sync_to_async(record)(job, "old\n")
+    following_it = asyncio.create_task(collect(job.pk))
+    for number in range(200):
+        await sync_to_async(record)(job, f"line {number}\n")
+    await end(job)
+    heard = await asyncio.wait_for(following_it, 20)
+    assert lines_of(heard) == ["old", *(f"line {number}" for number in range(200))]
+
+
+async def test_resuming_behind_a_line_gives_only_what_follows(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+    await sync_to_async(record)(job, "1\n2\n3\n")
+    await end(job)
+    heard = await asyncio.wait_for(collect(job.pk, after=2), 10)
+    assert [(news.first, news.lines) for news in heard if isinstance(news, Lines)] == [(3, ["3"])]
+
+
+async def test_the_unfinished_line_is_heard_before_it_is_complete(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+    following_it = asyncio.create_task(collect(job.pk, until=lambda news: news == Tail("Applying x...")))
+    while not following_it.done():
+        await sync_to_async(live.publish_tail)(job.pk, "Applying x...")
+        await asyncio.sleep(0.05)
+    assert Tail("Applying x...") in following_it.result()
+
+
+async def test_a_message_that_was_lost_is_read_from_the_rows(make_job: MakeJob, monkeypatch: Any) -> None:
+    """Lines that no message told of come with the next one, or with the poll."""
+    monkeypatch.setattr(following, "POLL_S", 0.2)
+    job = await sync_to_async(make_job)()
+    following_it = asyncio.create_task(collect(job.pk, until=lambda news: isinstance(news, Lines)))
+    await asyncio.sleep(0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "_publish", lambda *_: None)
+        await sync_to_async(record)(job, "silent\n")
+    assert lines_of(await asyncio.wait_for(following_it, 10)) == ["silent"]
+
+
+async def test_redis_dropping_every_connection_costs_no_line(make_job: MakeJob, monkeypatch: Any) -> None:
+    monkeypatch.setattr(following, "POLL_S", 0.2)
+    job = await sync_to_async(make_job)()
+    following_it = asyncio.create_task(collect(job.pk))
+    server = redis.Redis.from_url(settings.REDIS_URL)
+    for number in range(30):
+        await sync_to_async(record)(job, f"{number}\n")
+        if number % 10 == 5:
+            await sync_to_async(server.client_kill_filter)(_type="pubsub")
+    await end(job)
+    heard = await asyncio.wait_for(following_it, 20)
+    assert lines_of(heard) == [str(number) for number in range(30)]
+
+
+async def test_open_followers_hold_no_database_connection(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+    followers = [asyncio.create_task(collect(job.pk)) for _ in range(20)]
+    await asyncio.sleep(0.5)
+    own = connection.settings_dict
+
+    def held() -> int:
+        dsn = {"host": own["HOST"], "port": own["PORT"], "user": own["USER"], "password": own["PASSWORD"]}
+        with psycopg.connect(**dsn, dbname="postgres") as other:
+            row = other.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle'", [own["NAME"]]
+            ).fetchone()
+        assert row
+        return int(row[0])
+
+    # The test's own threads hold at most two; twenty followers hold none.
+    assert await sync_to_async(held)() <= 3
+    await end(job)
+    await asyncio.wait_for(asyncio.gather(*followers), 20)

@@ -1,0 +1,159 @@
+"""The arrows between the rooms (docs/architecture.md): who may import whom, held by reading the imports."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+DBOPS = ROOT / "dbops"
+
+FOUNDATION = {"conf", "models", "sealing", "redaction"}
+# Room: the rooms of dbops that it may import. What is not listed may not be imported.
+ARROWS: dict[str, set[str]] = {
+    "agent": set(),
+    "conf": set(),
+    "sealing": {"conf"},
+    "redaction": set(),
+    "models": {"conf", "sealing"},
+    "postgres": FOUNDATION,
+    "target": FOUNDATION,
+    "inspection": FOUNDATION | {"target", "postgres"},
+    "probes": FOUNDATION | {"postgres"},
+    "operations": FOUNDATION | {"target", "postgres"},
+    "transcript": FOUNDATION,
+    "steps": FOUNDATION,
+    "heartbeat": FOUNDATION,
+    "performance": FOUNDATION | {"heartbeat", "steps", "operations", "target", "postgres", "transcript"},
+    "execute": FOUNDATION
+    | {"heartbeat", "steps", "performance", "operations", "inspection", "target", "transcript"},
+    "tasks": FOUNDATION | {"execute", "inspection"},
+    "access": FOUNDATION,
+    "forms": FOUNDATION,
+    "launch": FOUNDATION | {"access", "tasks", "operations", "transcript"},
+    "pages": FOUNDATION | {"access", "inspection", "operations", "steps", "transcript"},
+    "views": FOUNDATION | {"access", "forms", "pages", "launch", "transcript"},
+    "urls": {"views"},
+    "middleware": set(),
+    "templatetags": FOUNDATION,
+    "exits": FOUNDATION,
+    "documents": FOUNDATION | {"pages"},
+    "declare": FOUNDATION | {"access"},
+    "waiting": FOUNDATION | {"exits", "postgres", "target"},
+    "checks": FOUNDATION,
+    "admin": FOUNDATION | {"access", "forms"},
+    "apps": {"checks"},
+    "migrations": {"models"},
+}
+# Commands call what views call.
+ARROWS["management"] = set(ARROWS) - {"agent", "views", "urls", "execute", "admin"}
+
+FILES = sorted(DBOPS.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(DBOPS).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.module == "dbops":
+        return [f"dbops.{alias.name}" for alias in node.names]
+    return [node.module or ""]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DBOPS)))
+def test_a_file_imports_only_along_the_arrows(path: Path) -> None:
+    mine = room(path)
+    if mine == "__init__":
+        return
+    imported = {
+        name.split(".")[1] for node in imports(path) for name in modules(node) if name.startswith("dbops.")
+    }
+    assert imported - {mine} <= ARROWS[mine], f"{mine} may not import {imported - {mine} - ARROWS[mine]}"
+
+
+@pytest.mark.parametrize("path", sorted((DBOPS / "agent").glob("*.py")), ids=lambda path: path.name)
+def test_the_agent_needs_the_standard_library_and_django_only(path: Path) -> None:
+    tops = {
+        name.split(".")[0]
+        for node in imports(path)
+        if not (isinstance(node, ast.ImportFrom) and node.level)
+        for name in modules(node)
+    }
+    allowed = set(sys.stdlib_module_names) | {"django", "psycopg", "psycopg2", "__future__"}
+    assert tops <= allowed, tops - allowed
+
+
+def test_nothing_of_ours_imports_the_agent() -> None:
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in [*FILES, *(ROOT / "opsdash").glob("*.py")]
+        if room_of(path) != "agent"
+        for node in imports(path)
+        for name in modules(node)
+        if name.startswith("dbops.agent")
+    }
+    assert importers == set()
+
+
+def room_of(path: Path) -> str:
+    return room(path) if path.is_relative_to(DBOPS) else ""
+
+
+def test_there_is_no_circle_between_rooms() -> None:
+    left = {name: set(targets) for name, targets in ARROWS.items()}
+    while free := [name for name, targets in left.items() if not targets & set(left)]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DBOPS)))
+def test_no_import_hides_inside_a_function(path: Path) -> None:
+    if room(path) == "agent":
+        return  # The agent meets the target's modules only when the target is set up.
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    hidden = [
+        inner.lineno
+        for function in functions
+        for inner in ast.walk(function)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    ]
+    assert hidden == []
+
+
+def test_only_the_transcript_room_and_settings_know_redis() -> None:
+    knowing = {
+        room(path)
+        for path in FILES
+        for node in imports(path)
+        for name in modules(node)
+        if name.split(".")[0] == "redis"
+    }
+    assert knowing == {"transcript"}
+
+
+def test_only_conf_reads_settings() -> None:
+    readers = {
+        room(path)
+        for path in FILES
+        for node in imports(path)
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "django.conf"
+        and any(alias.name == "settings" for alias in node.names)
+    }
+    # Models name AUTH_USER_MODEL as Django asks for; checks judge settings; two commands find files.
+    assert readers <= {"conf", "models", "migrations", "checks", "management"}

@@ -1,0 +1,100 @@
+"""Bytes of a process become lines: nothing lost, nothing forged, secrets out."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbops.redaction import MASK, Redactor
+from dbops.transcript.lines import LineSplitter
+
+
+def splitter(*secrets: str, limit: int = 1000) -> LineSplitter:
+    return LineSplitter(Redactor(secrets), limit)
+
+
+def feed_all(target: LineSplitter, *pieces: bytes) -> list[str]:
+    return [line for piece in pieces for line in target.feed(piece)] + target.feed(b"", final=True)
+
+
+def test_a_line_is_given_when_it_is_complete_and_shown_as_tail_before() -> None:
+    lines = splitter()
+    assert lines.feed(b"Applying b.0003...") == []
+    assert lines.tail == "Applying b.0003..."
+    assert lines.feed(b" OK\n") == ["Applying b.0003... OK"]
+    assert lines.tail == ""
+
+
+def test_a_character_cut_in_two_is_put_together() -> None:
+    assert feed_all(splitter(), "é\n".encode()[:1], "é\n".encode()[1:]) == ["é"]
+
+
+def test_invalid_utf8_and_nul_become_visible_and_harm_nothing() -> None:
+    assert feed_all(splitter(), b"a\xff\xfeb\x00c\n") == ["a��b�c"]
+
+
+def test_a_carriage_return_goes_back_to_the_beginning_of_the_line() -> None:
+    lines = splitter()
+    assert lines.feed(b"10 %\r20 %\r") == []
+    assert lines.tail == "20 %"
+    assert lines.feed(b"30 %\n") == ["30 %"]
+
+
+def test_windows_line_ends_are_line_ends_also_when_cut_between() -> None:
+    assert feed_all(splitter(), b"one\r", b"\ntwo\r\n") == ["one", "two"]
+
+
+def test_a_long_progress_bar_takes_no_memory() -> None:
+    lines = splitter()
+    for percent in range(5000):
+        lines.feed(b"\r" + b"#" * 50 + str(percent).encode())
+    assert len(lines._rest) < 200
+    assert feed_all(lines, b"\n") == ["#" * 50 + "4999"]
+
+
+def test_a_line_without_an_end_is_broken_and_nothing_of_it_is_lost() -> None:
+    lines = feed_all(splitter(limit=100), *[b"x" * 1000] * 20)
+    assert "".join(lines) == "x" * 20_000
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_last_words_without_a_line_feed_are_a_line() -> None:
+    assert feed_all(splitter(), b"Killed") == ["Killed"]
+
+
+def test_a_secret_is_masked_also_when_it_comes_in_pieces() -> None:
+    assert feed_all(splitter("s3cr3t-pass"), b"password is s3cr", b"3t-pass!\n") == [f"password is {MASK}!"]
+
+
+def test_a_secret_is_masked_in_the_tail() -> None:
+    lines = splitter("s3cr3t-pass")
+    lines.feed(b"password: s3cr3t-pass")
+    assert lines.tail == f"password: {MASK}"
+
+
+def test_a_secret_is_masked_where_an_endless_line_is_cut() -> None:
+    for offset in range(190, 230):
+        lines = feed_all(splitter("s3cr3t-pass", limit=100), b"x" * offset + b"s3cr3t-pass" + b"y" * 300)
+        assert "s3cr3t" not in "".join(lines) and "pass" not in "".join(lines), offset
+
+
+def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
+    assert feed_all(splitter("-----BEGIN-----\nMIIEkeykey"), b"-----BEGIN-----\nMIIEkeykey\n") == [MASK, MASK]
+
+
+def test_the_password_of_any_url_is_masked() -> None:
+    assert feed_all(splitter(), b"postgres://shop:hunter2@db/shop refused\n") == [
+        f"postgres://shop:{MASK}@db/shop refused"
+    ]
+
+
+def test_a_short_value_is_not_masked_everywhere() -> None:
+    assert feed_all(splitter("1"), b"11 of 21\n") == ["11 of 21"]
+
+
+@given(st.lists(st.binary(max_size=60), max_size=20))
+def test_however_output_is_cut_the_lines_are_the_same(pieces: list[bytes]) -> None:
+    assert feed_all(splitter(), *pieces) == feed_all(splitter(), b"".join(pieces))
+
+
+@given(st.binary(max_size=400))
+def test_a_line_never_holds_a_line_feed_a_carriage_return_or_nul(data: bytes) -> None:
+    assert not [line for line in feed_all(splitter(limit=40), data) if set(line) & set("\n\r\0")]
