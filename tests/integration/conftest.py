@@ -24,6 +24,12 @@ MakeTarget = Callable[..., Target]
 MakeDatabase = Callable[..., TargetDatabase]
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Hashing a password as slowly as it should be is not what these tests are about."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def people(db: None) -> dict[str, User]:
     """One person a role; `nobody` can sign in and has no role."""
