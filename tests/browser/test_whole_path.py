@@ -1,0 +1,266 @@
+"""A person signs in, sees the targets, clicks Migrate and watches it happen. Nothing here is a stand-in."""
+
+import json
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.stack import Stack, keep_logs, stack
+
+RESULTS = Path(__file__).resolve().parents[2] / "test-results"
+LONG_MS = 40_000
+
+
+@pytest.fixture(scope="module")
+def opsdash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    with stack(folder) as running:
+        yield running
+        keep_logs(folder, RESULTS)
+
+
+@pytest.fixture
+def tolerated() -> list[str]:
+    return []
+
+
+def sign_in(page: Page, opsdash: Stack, name: str = "operator") -> None:
+    page.goto(opsdash.url)
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(opsdash.passwords[name])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def row(page: Page, target: str) -> Any:
+    return page.locator(f"#row_{target}_default")
+
+
+def open_migrate(page: Page, opsdash: Stack, target: str) -> None:
+    page.goto(opsdash.url)
+    expect(row(page, target).get_by_text(re.compile(r"\d+ pending"))).to_be_visible(timeout=LONG_MS)
+    row(page, target).get_by_role("link", name=f"Migrate {target}").click()
+
+
+def start(page: Page, target: str) -> int:
+    page.get_by_role("button", name=f"Migrate {target}").click()
+    page.wait_for_url(re.compile(r"/jobs/\d+/$"))
+    return int(page.url.rstrip("/").rpartition("/")[2])
+
+
+def expect_state(page: Page, state: str) -> None:
+    expect(page.locator("#job_state")).to_have_attribute("data-state", state, timeout=LONG_MS)
+
+
+def transcript_of(page: Page, opsdash: Stack, job: int) -> list[str]:
+    response = page.request.get(f"{opsdash.url}/jobs/{job}/transcript.txt")
+    assert response.ok
+    return response.text().splitlines()
+
+
+def held_lines(page: Page) -> list[str]:
+    """The lines that the viewer holds, from the first on; the virtual list shows those in sight."""
+    first, lines = page.evaluate("[opsdash.transcript.first, opsdash.transcript.lines]")
+    assert first == 1
+    return list(lines)
+
+
+def record(opsdash: Stack, job: int) -> dict[str, Any]:
+    jobs = json.loads(opsdash.manage("jobs", "--json").stdout)["jobs"]
+    return next(entry for entry in jobs if entry["id"] == job)
+
+
+def test_a_postgres_project_is_migrated_by_clicking_and_watched_live(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "shop-staging")
+    expect(page.get_by_role("heading", name="Plan: 9 migrations, in this order")).to_be_visible()
+    job = start(page, "shop-staging")
+
+    expect(page.locator("#connection_state")).to_have_text("live", timeout=LONG_MS)
+    expect_state(page, "running")
+    expect(page.locator(".step--running")).to_be_visible()
+    expect(page.locator("#transcript")).to_contain_text("50 / 300 slugs")
+    expect_state(page, "succeeded")
+
+    expect(page.locator("#connection_state")).to_have_text("ended")
+    expect(page.locator("#job_outcome")).to_contain_text("Applied and recorded 9 migrations: catalog.0005")
+    expect(page.locator(".progress__words")).to_have_text("9 of 9 migrations")
+    expect(page).to_have_title(re.compile("^succeeded: migrate on shop-staging"))
+    assert len(transcript_of(page, opsdash, job)) > 20
+
+    page.goto(opsdash.url)
+    expect(row(page, "shop-staging")).to_contain_text("nothing to apply")
+    expect(row(page, "shop-staging")).to_contain_text("migrate succeeded")
+
+
+def test_the_sqlite_project_too(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "blog")
+    start(page, "blog")
+    expect_state(page, "succeeded")
+    expect(page.locator("#job_outcome")).to_contain_text(
+        "Applied and recorded 5 migrations: posts.0001_initial"
+    )
+    page.goto(opsdash.url)
+    expect(row(page, "blog")).to_contain_text("nothing to apply")
+
+
+def test_two_clicks_and_two_tabs_start_a_job_once(
+    page: Page, context: BrowserContext, opsdash: Stack
+) -> None:
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "shop-production")
+    page.get_by_label("App:").select_option("payments")
+    other = context.new_page()
+    open_migrate(other, opsdash, "shop-production")
+
+    page.get_by_role("button", name="Migrate shop-production").dblclick()
+    page.wait_for_url(re.compile(r"/jobs/\d+/$"))
+    job = int(page.url.rstrip("/").rpartition("/")[2])
+    other.get_by_role("button", name="Migrate shop-production").click()
+    expect(other.get_by_role("alert").or_(other.locator("#job_state")).first).to_be_visible()
+    if other.locator("#job_state").count() == 0:
+        expect(other.get_by_role("alert")).to_contain_text(f"Job {job} (migrate on shop-production/default)")
+    expect_state(page, "succeeded")
+    started = [
+        line for line in transcript_of(page, opsdash, job) if line.startswith(f"opsdash: job {job}: migrate")
+    ]
+    assert len(started) == 1
+    other.close()
+
+
+def test_a_reload_in_the_middle_loses_and_doubles_nothing(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "shop-production")
+    page.get_by_label("Up to migration:").select_option("catalog.0007_product_name_index")
+    job = start(page, "shop-production")
+    for words in ("50 / 300 slugs", "150 / 300 slugs"):
+        expect(page.locator("#transcript")).to_contain_text(words, timeout=LONG_MS)
+        page.reload()
+    expect_state(page, "succeeded")
+    expect(page.locator("#connection_state")).to_have_text("ended")
+    assert held_lines(page) == transcript_of(page, opsdash, job)
+
+
+def test_a_cut_network_loses_and_doubles_nothing(
+    page: Page, context: BrowserContext, opsdash: Stack, tolerated: list[str]
+) -> None:
+    tolerated += ["ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED", "ERR_CONNECTION", "ERR_INCOMPLETE"]
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "shop-production")
+    page.get_by_label("Up to migration:").select_option("orders.0006_fill_order_totals")
+    job = start(page, "shop-production")
+    expect(page.locator("#connection_state")).to_have_text("live", timeout=LONG_MS)
+    opsdash.stop_web()
+    expect(page.locator("#connection_state")).to_contain_text("reconnecting", timeout=LONG_MS)
+    context.set_offline(True)
+    opsdash.start_web()
+    context.set_offline(False)
+    expect_state(page, "succeeded")
+    expect(page.locator("#connection_state")).to_have_text("ended")
+    assert held_lines(page) == transcript_of(page, opsdash, job)
+
+
+def test_a_running_job_is_cancelled_from_the_page(page: Page, opsdash: Stack) -> None:
+    name = f"slow-{uuid.uuid4().hex[:6]}"
+    add_slow_shop(opsdash, name)
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, name)
+    start(page, name)
+    expect(page.locator("#transcript")).to_contain_text("50 / 300 products", timeout=LONG_MS)
+    page.get_by_role("button", name="Cancel the job").click()
+    expect_state(page, "cancelled")
+    outcome = page.locator("#job_outcome")
+    expect(outcome).to_contain_text("Cancelled by operator")
+    expect(outcome).to_contain_text("Recorded in the database by now: ")
+    expect(page.get_by_role("button", name="Cancel the job")).to_have_count(0)
+
+
+def add_slow_shop(opsdash: Stack, name: str) -> None:
+    """A shop on an empty database whose imports rest for minutes."""
+    server = opsdash.env["OPSDASH_DEMO_SHOP_STAGING_URL"]
+    database = name.replace("-", "_")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{database}"')
+    file = opsdash.folder / f"{name}.toml"
+    repository = Path(__file__).resolve().parents[2]
+    file.write_text(
+        f'[targets.{name}]\nworking_directory = "{repository}/examples/shop"\n'
+        f'python = ["{sys.executable}"]\n'
+        f'[targets.{name}.env]\nSHOP_BATCH_PAUSE = "120"\n'
+        f'[targets.{name}.secret_env]\nDATABASE_URL = "{server.rpartition("/")[0]}/{database}"\n'
+    )
+    result = opsdash.manage("sync_targets", "--file", str(file))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_shell_gives_the_same_record_as_the_page(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, "shop-production")
+    page.get_by_label("App:").select_option("customers")
+    clicked = record(opsdash, start(page, "shop-production"))
+    expect_state(page, "succeeded")
+    clicked = record(opsdash, clicked["id"])
+    typed = json.loads(
+        opsdash.manage(
+            "run_job", "shop-production", "migrate", "--app", "customers", "--follow", "--json"
+        ).stdout
+    )["job"]
+    assert typed["state"] == "succeeded"
+    same = ("target", "alias", "operation", "arguments", "title", "state")
+    assert {key: typed[key] for key in same} == {key: clicked[key] for key in same}
+    assert set(clicked) <= set(typed)
+
+
+def test_the_search_and_the_filter_live_in_the_url(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "viewer")
+    page.get_by_label("Search:").fill("shop")
+    page.get_by_label("Environment:").select_option("production")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile(r"q=shop&environment=production"))
+    expect(page.locator("#databases tbody tr")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#databases tbody tr")).to_have_count(1)
+    expect(page.get_by_label("Search:")).to_have_value("shop")
+
+
+def test_a_viewer_sees_why_there_is_no_migrate_button(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "viewer")
+    expect(page.locator("#databases .button")).to_have_count(0)
+    expect(row(page, "shop-production")).to_contain_text(
+        re.compile("needs the role operator|nothing to apply")
+    )
+    page.goto(f"{opsdash.url}/targets/shop-production/")
+    expect(page.get_by_role("button", name="Inspect now")).to_have_count(0)
+
+
+def test_the_overview_refreshes_by_itself(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "viewer")
+    name = f"late-{uuid.uuid4().hex[:6]}"
+    add_slow_shop(opsdash, name)
+    expect(row(page, name)).to_contain_text("pending", timeout=LONG_MS)
+
+
+def test_the_configuration_opens_to_a_superuser_and_never_shows_a_secret(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "superuser")
+    page.get_by_role("link", name="Configuration").click()
+    page.get_by_role("link", name="Targets", exact=True).click()
+    page.get_by_role("link", name="shop-production").click()
+    expect(page.get_by_label("Python:")).to_be_visible()
+    password = opsdash.env["OPSDASH_DEMO_SHOP_PRODUCTION_URL"].split(":")[2].split("@")[0]
+    assert password not in page.content()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    page.goto(f"{opsdash.url}/targets/shop-production/")
+    page.get_by_role("button", name="Inspect now").click()
+    expect(page.get_by_role("status").filter(has_text="is being inspected")).to_be_visible()
+    assert json.loads(opsdash.manage("status", "shop-production", "--inspect", "--json").stdout)["databases"][
+        0
+    ]["statuses"][0]["state"] in ("pending", "checked")
