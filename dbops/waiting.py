@@ -12,6 +12,7 @@ from dbops.postgres.identity import own_identity
 from dbops.postgres.readiness import Unreachable, classify
 from dbops.target import door
 from dbops.target.address_of import address_of
+from dbops.target.errors import BadArgument
 
 # One try: None when the database answers.
 Connector = Callable[[], Unreachable | None]
@@ -64,10 +65,11 @@ def database_of(target: Target, alias: str, timeout_s: float) -> Connector:
 
     def connect() -> Unreachable | None:
         arguments = {"aliases": [alias], "forbidden_identity": own_identity(), "session": {}}
-        answer = door.call(address_of(target), "inspect", arguments, timeout_s=timeout_s)
-        report = next((report for report in answer["databases"] if report["alias"] == alias), None)
-        if report is None:
-            return Unreachable("no_such_database", f"The settings of {target.name} name no database {alias}.")
+        try:
+            answer = door.call(address_of(target), "inspect", arguments, timeout_s=timeout_s)
+        except BadArgument as error:
+            return Unreachable("no_such_database", str(error))
+        report = next(report for report in answer["databases"] if report["alias"] == alias)
         if report.get("own_database"):
             return Unreachable("own_database", "This is opsdash's own database.")
         if report["reachable"]:
