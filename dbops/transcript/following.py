@@ -10,6 +10,7 @@ from django.db import connections
 from dbops.models import Job
 from dbops.models.job import FINAL
 from dbops.transcript.hub import Mailbox, hub
+from dbops.transcript.live import current_tail
 from dbops.transcript.reading import Lines, read_after
 
 # Without a message for this long the rows are read anyway: Redis may be away, or a message was dropped.
@@ -42,7 +43,7 @@ async def follow(job_id: int, after: int) -> AsyncIterator[Lines | Tail | Change
 
     Holds no database connection between reads.
     """
-    version = -1
+    version, told_tail = -1, False
     async with hub().mailbox(job_id) as mailbox:
         while True:
             # The state is read before the lines: what was written before the end is then surely read.
@@ -50,6 +51,9 @@ async def follow(job_id: int, after: int) -> AsyncIterator[Lines | Tail | Change
             while batch := await _lines(job_id, after):
                 yield batch
                 after = batch.last
+            if not told_tail:
+                told_tail = True
+                yield Tail(await sync_to_async(current_tail)(job_id))
             if new_version != version:
                 version = new_version
                 yield Changed(version)

@@ -1,8 +1,8 @@
 """The live tail: what a worker wrote into the rows, told to the web processes through Redis.
 
 A message is one JSON document on the channel of a job: {"kind": "lines", "first": N, "lines": [...]},
-{"kind": "tail", "text": "..."} or {"kind": "job"} (state or steps changed: read the rows). Nothing is kept
-in Redis, so there is nothing to trim, to expire or to lose.
+{"kind": "tail", "text": "..."} or {"kind": "job"} (state or steps changed: read the rows). All that Redis
+keeps is the unfinished last line, for those who come while it stands, and that expires by itself.
 """
 
 import json
@@ -16,9 +16,15 @@ from dbops import conf
 
 logger = logging.getLogger(__name__)
 
+TAIL_KEPT_S = 3600
+
 
 def channel(job_id: int) -> str:
     return f"opsdash:job:{job_id}"
+
+
+def tail_key(job_id: int) -> str:
+    return f"{channel(job_id)}:tail"
 
 
 def publish_lines(job_id: int, first: int, lines: list[str]) -> None:
@@ -26,7 +32,16 @@ def publish_lines(job_id: int, first: int, lines: list[str]) -> None:
 
 
 def publish_tail(job_id: int, text: str) -> None:
-    _publish(job_id, {"kind": "tail", "text": text})
+    _publish(job_id, {"kind": "tail", "text": text}, keep=text)
+
+
+def current_tail(job_id: int) -> str:
+    """The unfinished last line as it was published last; "" where there is none or Redis is away."""
+    try:
+        kept = _client().get(tail_key(job_id))
+    except redis.RedisError:
+        return ""
+    return kept.decode() if isinstance(kept, bytes) else ""
 
 
 def publish_change(job_id: int) -> None:
@@ -34,9 +49,13 @@ def publish_change(job_id: int) -> None:
     _publish(job_id, {"kind": "job"})
 
 
-def _publish(job_id: int, message: dict[str, Any]) -> None:
+def _publish(job_id: int, message: dict[str, Any], keep: str | None = None) -> None:
     try:
-        _client().publish(channel(job_id), json.dumps(message))
+        with _client().pipeline(transaction=False) as commands:
+            if keep is not None:
+                commands.set(tail_key(job_id), keep, ex=TAIL_KEPT_S)
+            commands.publish(channel(job_id), json.dumps(message))
+            commands.execute()
     except redis.RedisError as error:
         logger.warning("job %s: the live tail is not told, followers read the rows: %s", job_id, error)
 

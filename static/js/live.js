@@ -292,9 +292,7 @@
   function swap(id, content) {
     const target = document.getElementById(id);
     if (!target) return;
-    const open = [...target.querySelectorAll('details[open][id]')].map((details) => details.id);
     window.htmx.swap(target, content, { swapStyle: 'outerHTML', swapDelay: 0, settleDelay: 0 });
-    for (const detailsId of open) document.getElementById(detailsId)?.setAttribute('open', '');
   }
 
   const streams = new WeakMap();

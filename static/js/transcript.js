@@ -150,7 +150,8 @@
     summarise() {
       if (!this.count) return;
       const last = plain(this.lines[this.count - 1]).slice(0, 200);
-      this.summary.textContent = `${this.first + this.count - 1} lines. Last: ${last}`;
+      const number = this.first + this.count - 1;
+      this.summary.textContent = `${number} ${number === 1 ? 'line' : 'lines'}. Last: ${last}`;
     }
 
     // -- where the reader is

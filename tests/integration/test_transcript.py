@@ -177,6 +177,19 @@ async def test_the_unfinished_line_is_heard_before_it_is_complete(make_job: Make
     assert Tail("Applying x...") in following_it.result()
 
 
+async def test_who_comes_while_a_line_is_unfinished_hears_it_at_once(make_job: MakeJob) -> None:
+    job = await sync_to_async(make_job)()
+
+    def write_half_a_line() -> None:
+        target = recorder(job)
+        target.feed(b"done\nApplying x...")
+        target.flush()
+
+    await sync_to_async(write_half_a_line)()
+    heard = await asyncio.wait_for(collect(job.pk, until=lambda news: isinstance(news, Tail)), 10)
+    assert heard == [Lines(1, ["done"]), Tail("Applying x...")]
+
+
 async def test_a_message_that_was_lost_is_read_from_the_rows(make_job: MakeJob, monkeypatch: Any) -> None:
     """Lines that no message told of come with the next one, or with the poll."""
     monkeypatch.setattr(following, "POLL_S", 0.2)
