@@ -55,10 +55,10 @@ class Heartbeat:
             connection.close()
 
     def _listen(self) -> None:
-        state, fence = Job.objects.values_list("state", "fence").get(pk=self._job_id)
+        state = Job.objects.filter(pk=self._job_id, fence=self._fence).values_list("state", flat=True).first()
         if state == "cancelling":
             self.cancel_asked.set()
-        if fence != self._fence or state == "lost":
+        if state in (None, "lost"):
             self.fence_lost.set()
 
     def _beat(self) -> None:

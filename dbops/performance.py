@@ -21,6 +21,13 @@ from dbops.transcript.recorder import Recorder
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.1
+# The rungs of the agent's ladder, in words (dbops.agent.ladder).
+RUNGS = {
+    "at once": "it was ended before it began to work",
+    "polite": "its query was cancelled and it ended by itself",
+    "terminate": "it did not end by itself in time and was terminated",
+    "kill": "it did not end in time and was killed",
+}
 
 
 class FenceLostError(Exception):
@@ -86,7 +93,9 @@ class Performance:
     def end_step(
         self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
     ) -> None:
-        state = "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
+        state = (
+            "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
+        )
         self._write(lambda: self.steps.end(name, state, duration_ms=duration_ms, statements=statements))
 
     def catch_up(self) -> bool:
@@ -134,7 +143,7 @@ class Performance:
         if conversation.failure is not None:
             self.facts.update(conversation.failure.facts)
         if self.heartbeat.cancel_asked.is_set() and end.rung:
-            raise CancelledError(end.rung, self.facts)
+            raise CancelledError(RUNGS[end.rung], self.facts)
         if conversation.failure is not None:
             raise session.error(conversation.failure)
         raise session.ended_without_answer(end)

@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from dbops import conf, execute, inspection
+from dbops import conf, execute, inspection, loss
 from dbops.models import Job, Target
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def inspect_due() -> None:
 
 @shared_task(name="dbops.resolve_lost", ignore_result=True)
 def resolve_lost(job_id: int) -> None:
-    execute.resolve_lost(job_id)
+    loss.resolve_lost(job_id)
 
 
 @shared_task(name="dbops.sweep_jobs", ignore_result=True)
@@ -39,7 +39,7 @@ def sweep_jobs() -> None:
     """Nothing waits for ever: publish again what was never begun, find jobs whose worker is silent."""
     for job in Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S")):
         publish_job(job)
-    for job in execute.find_lost():
+    for job in loss.find_lost():
         resolve_lost.apply_async((job.pk,), queue=job.database.target.inspect_queue, expires=60)
 
 

@@ -60,7 +60,7 @@ def test_a_running_job_is_cancelled_and_says_what_is_recorded(
         until(lambda: state(job) == "running" and is_resting(job), "the data migration rests")
         launch.cancel(job, ALICE)
         until(lambda: state(job) == "cancelled", "the job is cancelled", seconds=30)
-    assert job.outcome.startswith("Cancelled by alice: ")
+    assert job.outcome.startswith("Cancelled by alice: its query was cancelled and it ended by itself. ")
     assert (
         "Recorded in the database by now: catalog.0001_initial, catalog.0002_product_is_active; "
         in job.outcome
@@ -113,7 +113,7 @@ def test_two_workers_start_a_job_once_though_it_is_delivered_many_times(shop: Ta
         for _ in range(20):
             tasks.publish_job(job)
         until(lambda: state(job) == "succeeded", "the job succeeded")
-    assert [line for line in read_all(job.pk) if "opsdash: job" in line] == [
+    assert [line for line in read_all(job.pk) if line.startswith(f"opsdash: job {job.pk}:")] == [
         f"opsdash: job {job.pk}: migrate customers on shop/default\n"
     ]
 
