@@ -5,6 +5,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from dbops.access import Actor
@@ -76,6 +78,30 @@ class VariableForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Every change of the configuration is an audit event as well: `target.create`, `user.change` ..."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit("create", request, obj, message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit("change", request, obj, message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for deleted in queryset:
+            self._audit("delete", request, deleted, None)
+        return super().log_deletions(request, queryset)
+
+    def _audit(self, act: str, request: HttpRequest, changed: Any, message: Any) -> None:
+        """`message` names the fields that changed, never their values."""
+        user: Any = request.user
+        actor = Actor(user, user.get_username(), request.META.get("REMOTE_ADDR") or "")
+        name = f"{changed._meta.model_name}.{act}"
+        AuditEvent.objects.record(name, actor, target=str(changed), changes=message)
+
+
 class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
     model = TargetVariable
     form = VariableForm
@@ -83,30 +109,25 @@ class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Target)
-class TargetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class TargetAdmin(Audited):
     form = TargetForm
     inlines = [VariableInline]
     list_display = ["name", "label", "environment", "queue", "allow_migrate", "allow_reset"]
     list_filter = ["environment", "queue"]
     search_fields = ["name", "label"]
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit("target.create", request, obj)
-        return super().log_addition(request, obj, message)
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit("target.change", request, obj, message)
-        return super().log_change(request, obj, message)
+class AuditedUserAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
+    """People: their roles are groups and flags."""
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        for target in queryset:
-            self._audit("target.delete", request, target)
-        return super().log_deletions(request, queryset)
 
-    def _audit(self, act: str, request: HttpRequest, target: Target, message: Any = None) -> None:
-        user: Any = request.user
-        actor = Actor(user, user.get_username(), request.META.get("REMOTE_ADDR") or "")
-        AuditEvent.objects.record(act, actor, target=target.name, changes=message)
+class AuditedGroupAdmin(Audited, GroupAdmin):
+    pass
+
+
+admin.site.unregister([User, Group])
+admin.site.register(User, AuditedUserAdmin)
+admin.site.register(Group, AuditedGroupAdmin)
 
 
 @admin.register(AuditEvent)

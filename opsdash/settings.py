@@ -1,6 +1,7 @@
 """Settings of opsdash, read strictly from the environment: a typo stops the boot with a sentence."""
 
 import difflib
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,11 @@ STORAGES = {
     },
 }
 
+# A host's cookies are shared by all its ports: two installations side by side need names of their own.
+own_name = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
+installation = hashlib.sha256(own_name.encode()).hexdigest()[:8]
+SESSION_COOKIE_NAME = f"opsdash_session_{installation}"
+CSRF_COOKIE_NAME = f"opsdash_csrf_{installation}"
 SESSION_COOKIE_AGE = DBOPS["SESSION_HOURS"] * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

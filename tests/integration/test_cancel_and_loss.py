@@ -5,6 +5,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -122,7 +123,7 @@ def test_two_workers_start_a_job_once_though_it_is_delivered_many_times(shop: Ta
 def test_a_job_whose_worker_is_killed_leaves_nothing_running_and_is_resolved_by_evidence(
     slow_shop: Target, postgres_url: str, tmp_path: Path, victim: str
 ) -> None:
-    env = {"OPSDASH_HEARTBEAT_S": "1", "OPSDASH_LOST_AFTER_S": "3"}
+    env: Any = {"OPSDASH_HEARTBEAT_S": "1", "OPSDASH_LOST_AFTER_S": "3"}
     with worker(tmp_path / "beat.log", "inspect", beat=True, **env):
         with worker(tmp_path / "jobs.log", "jobs", **env) as doomed:
             job = ask(slow_shop, app="catalog")

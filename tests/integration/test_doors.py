@@ -149,7 +149,7 @@ def test_reading_every_page_changes_no_row(people: dict[str, User], job: Job) ->
     rows = [Target, TargetDatabase, Job, Inspection, AuditEvent]
 
     def contents() -> list[Any]:
-        return [list(model.objects.order_by("pk").values()) for model in rows]
+        return [list(model._default_manager.order_by("pk").values()) for model in rows]
 
     before = contents()
     for name, (_, _, method) in EXPECTED.items():
@@ -183,6 +183,18 @@ def test_a_person_signs_out_by_post_only(people: dict[str, User]) -> None:
 @pytest.mark.parametrize("role", ["nobody", "viewer", "operator"])
 def test_the_configuration_is_closed_to_others_than_staff(people: dict[str, User], role: str) -> None:
     assert signed_in(role).get("/admin/").status_code == 302
+
+
+def test_the_configuration_refuses_anonymous_use_on_every_url() -> None:
+    admin = next(entry for entry in get_resolver().url_patterns if str(entry.pattern) == "admin/")
+    assert isinstance(admin, URLResolver)
+    walked = 0
+    for url in (f"/admin/{pattern.pattern}" for pattern in patterns(admin)):
+        if "<" not in url and "(" not in url and url != "/admin/login/":
+            response = Client().get(url)
+            assert response.status_code == 302 and "login" in response["Location"], url
+            walked += 1
+    assert walked >= 5
 
 
 def test_staff_who_is_no_superuser_configures_nothing(people: dict[str, User]) -> None:

@@ -178,6 +178,26 @@ def test_a_change_of_the_configuration_is_in_the_audit_trail_without_values(
     assert "new-canary" not in str(event.details)
 
 
+def test_who_makes_somebody_a_superuser_is_in_the_audit_trail(
+    superuser: Client, people: dict[str, User]
+) -> None:
+    viewer = people["viewer"]
+    superuser.post(
+        f"/admin/auth/user/{viewer.pk}/password/",
+        {"password1": "n3w-canary-pass", "password2": "n3w-canary-pass"},
+    )
+    response = superuser.post(
+        f"/admin/auth/user/{viewer.pk}/change/",
+        {"username": "viewer", "is_active": "on", "is_superuser": "on", "date_joined_0": "2026-01-01",
+         "date_joined_1": "00:00:00"},
+    )  # fmt: skip
+    assert response.status_code == 302
+    events = AuditEvent.objects.filter(act="user.change", target="viewer").order_by("id")
+    assert [event.actor for event in events] == ["superuser", "superuser"]
+    assert "Superuser status" in str(events[1].details)
+    assert "n3w-canary-pass" not in str(list(events.values()))
+
+
 @pytest.mark.parametrize("act", ["update", "delete"])
 def test_the_audit_trail_is_append_only_by_the_database(target: Target, act: str) -> None:
     from django.db import DatabaseError
