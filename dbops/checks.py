@@ -35,6 +35,19 @@ def knowledge_outlives_its_interval(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register
+def probes_outlive_their_interval(**kwargs: Any) -> list[CheckMessage]:
+    if conf.knob("PROBE_STALE_S") >= 2 * conf.knob("PROBE_INTERVAL_S"):
+        return []
+    return [
+        Advice(
+            "Every database would be shown as unknown between two probes.",
+            hint="Let OPSDASH_PROBE_STALE_S be at least twice OPSDASH_PROBE_INTERVAL_S.",
+            id="dbops.W003",
+        )
+    ]
+
+
 @register(deploy=True)
 def static_files_are_collected(**kwargs: Any) -> list[CheckMessage]:
     if settings.STATIC_ROOT:

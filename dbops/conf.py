@@ -26,6 +26,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob("INSPECTIONS_KEPT", 50, 1, "rows a target", "how many inspections of a target are kept"),
     Knob("LOCK_TIMEOUT_MS", 5000, 0, "milliseconds", "lock_timeout of a migrate job's session; 0 is off"),
     Knob("STATEMENT_TIMEOUT_MS", 0, 0, "milliseconds", "statement_timeout of a migrate job; 0 is off"),
+    Knob("PROBE_INTERVAL_S", 10, 1, "seconds", "how often a target's database server is probed"),
+    Knob("PROBE_STALE_S", 30, 2, "seconds", "an answer older than this is shown as unknown"),
     Knob("HEARTBEAT_S", 5, 1, "seconds", "how often a worker says that its job is alive"),
     Knob("LOST_AFTER_S", 20, 3, "seconds", "a job without a heartbeat for this long is called lost"),
     Knob("REPUBLISH_AFTER_S", 30, 5, "seconds", "a job still queued after this long is published again"),

@@ -1,6 +1,7 @@
 from dbops.models.audit import AuditEvent
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
+from dbops.models.probe import Probe
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
 from dbops.models.transcript import TranscriptChunk
@@ -9,6 +10,7 @@ __all__ = [
     "AuditEvent",
     "Inspection",
     "Job",
+    "Probe",
     "Step",
     "Target",
     "TargetDatabase",

@@ -10,6 +10,7 @@ from dbops.access import Role
 from dbops.inspection.knowledge import database_statuses, target_statuses
 from dbops.models import Job, Target, TargetDatabase
 from dbops.models.status import Status, worst_rank
+from dbops.probes.knowledge import Readiness, readiness_of
 
 TROUBLE = {"broken", "unreachable", "inconsistent", "conflict", "ghosts"}
 
@@ -23,6 +24,10 @@ class Row:
     inspected_at: datetime | None
     # Why the Migrate button is not offered, in words; "" when it is.
     migrate_refused: str
+
+    @property
+    def readiness(self) -> Readiness | None:
+        return readiness_of(self.database) if self.database else None
 
     @property
     def states(self) -> set[str]:
@@ -52,7 +57,7 @@ def overview_page(role: Role, *, q: str, environment: str, status: str, page: in
 
 def all_rows(role: Role) -> list[Row]:
     databases: dict[int, list[TargetDatabase]] = {}
-    for database in TargetDatabase.objects.filter(in_settings=True).select_related("target"):
+    for database in TargetDatabase.objects.filter(in_settings=True).select_related("target", "probe"):
         databases.setdefault(database.target_id, []).append(database)
     jobs = last_jobs()
     rows = []

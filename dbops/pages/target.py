@@ -15,6 +15,7 @@ from dbops.inspection.knowledge import (
 from dbops.models import Inspection, Job, Target, TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.overview import why_not_migrate
+from dbops.probes.knowledge import Readiness, readiness_of
 
 JOBS_SHOWN = 10
 
@@ -39,6 +40,10 @@ class DatabasePart:
     plan: list[tuple[str, str]]
     migrate_refused: str
 
+    @property
+    def readiness(self) -> Readiness | None:
+        return readiness_of(self.database)
+
 
 @dataclass(frozen=True)
 class TargetPage:
@@ -62,7 +67,7 @@ class MigratePage:
 
 def target_page(role: Role, target: Target) -> TargetPage:
     inspection = latest_done(target)
-    databases = target.databases.filter(in_settings=True).select_related("target")
+    databases = target.databases.filter(in_settings=True).select_related("target", "probe")
     jobs = list(
         Job.objects.filter(database__target=target)
         .select_related("database__target")

@@ -18,4 +18,9 @@ def own_identity() -> str:
     with connection.cursor() as cursor:
         cursor.execute(IDENTITY)
         system, oid = cursor.fetchone()
+    return written(system, oid)
+
+
+def written(system: str, oid: str) -> str:
+    """In the form that the agent reports."""
     return f"postgres:{system}:{oid}"
