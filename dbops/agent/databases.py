@@ -1,5 +1,9 @@
 """The target's databases: which they are, whether they answer, who they are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
@@ -8,36 +12,39 @@ from django.db.utils import Error as DatabaseError
 from . import sqlite, unreachable
 from .failures import Failure, clean
 
-# Source: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
+if TYPE_CHECKING:
+    from typing import Any
+
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
 IDENTITY_SQL = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text,
        (SELECT oid FROM pg_database WHERE datname = current_database())::text
 """
-SERVER_SQL = (
-    "SELECT current_setting('server_version'), pg_postmaster_start_time(), pg_is_in_recovery(), current_user"
-)
+SERVER_SQL = """
+SELECT current_setting('server_version'), pg_postmaster_start_time(), pg_is_in_recovery(), current_user::text
+"""
 
 
-def open_or_refuse(alias, forbidden_identity):
-    """The alias's open connection, for a verb that needs it; a Failure when it cannot be had or is opsdash's own database."""
-    if alias not in connections.settings:
-        known = ", ".join(sorted(connections.settings))
-        raise Failure(
-            "bad_argument", "There is no database alias %r; there are: %s." % (alias, known), "person"
-        )
+def settings_by_alias() -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = connections.settings
+    return settings
+
+
+def open_or_refuse(alias: str, forbidden_identity: str) -> Any:
+    """The alias's open connection. A Failure when it cannot be had or leads to opsdash's own database."""
+    if alias not in settings_by_alias():
+        known = ", ".join(sorted(settings_by_alias()))
+        raise Failure("bad_argument", f"There is no database alias {alias}; there are: {known}.", "person")
     connection, why, detail = reach(alias)
     if why:
         raise Failure("unreachable", detail, "server", {"reason": why, "alias": alias})
     if forbidden_identity and identity(connection) == forbidden_identity:
-        raise Failure("own_database", OWN_DATABASE % alias, "person", {"alias": alias})
+        raise Failure("own_database", f"The alias {alias} leads to opsdash's own database.", "person")
     return connection
 
 
-OWN_DATABASE = "The alias %r is opsdash's own database."
-
-
-def reach(alias):
-    """(connection or None, reason, detail): connected when the reason is ""."""
+def reach(alias: str) -> tuple[Any, str, str]:
+    """(connection or None, reason, detail): it is connected when the reason is ""."""
     try:
         connection = connections[alias]
     except (ImproperlyConfigured, ImportError) as problem:
@@ -53,14 +60,14 @@ def reach(alias):
     return connection, "", ""
 
 
-def renewed(alias):
-    """A new connection under this alias, whatever state the old one is in. Everything of Django's uses it from now on."""
+def renewed(alias: str) -> Any:
+    """A new connection under this alias, whatever state the old one is in. Django uses it from now on."""
     connections[alias].close()
     connections[alias] = connections.create_connection(alias)
     return connections[alias]
 
 
-def identity(connection):
+def identity(connection: Any) -> str:
     """What two targets on one database have in common, or "" where the server does not tell."""
     if connection.vendor == "sqlite":
         real = sqlite.path(connection.settings_dict["NAME"])
@@ -70,12 +77,12 @@ def identity(connection):
     try:
         with connection.cursor() as cursor:
             cursor.execute(IDENTITY_SQL)
-            return "postgres:%s:%s" % cursor.fetchone()
+            return "postgres:{}:{}".format(*cursor.fetchone())
     except DatabaseError:
         return ""
 
 
-def server(connection):
+def server(connection: Any) -> dict[str, Any]:
     """Facts about the server, to compare the target's view of it with another's."""
     if connection.vendor == "sqlite":
         return {"server_version": connection.Database.sqlite_version}
@@ -92,21 +99,15 @@ def server(connection):
     }
 
 
-def settings_of(alias):
-    """How the target connects, password included: the reader seals it."""
-    settings = connections.settings[alias]
-    return {
-        "engine": str(settings.get("ENGINE") or ""),
-        "name": str(settings.get("NAME") or ""),
-        "user": str(settings.get("USER") or ""),
-        "password": str(settings.get("PASSWORD") or ""),
-        "host": str(settings.get("HOST") or ""),
-        "port": str(settings.get("PORT") or ""),
-        "options": plain(settings.get("OPTIONS") or {}),
-    }
+def settings_of(alias: str) -> dict[str, Any]:
+    """How the target connects, password included."""
+    settings = settings_by_alias()[alias]
+    names = ("engine", "name", "user", "password", "host", "port")
+    texts = {name: str(settings.get(name.upper()) or "") for name in names}
+    return dict(texts, options=plain(settings.get("OPTIONS") or {}))
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """JSON of whatever an option holds."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -115,8 +116,8 @@ def plain(value):
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def recorded(connection):
-    """The rows of django_migrations in the order in which they were made, as [app, name, ISO time]; a row may be there twice."""
+def recorded(connection: Any) -> list[list[str]]:
+    """The rows of django_migrations as they were made: [app, name, ISO time]. One may be there twice."""
     recorder = MigrationRecorder(connection)
     if not recorder.has_table():
         return []

@@ -1,17 +1,26 @@
 """What goes wrong, typed by whose fault it is."""
 
-import traceback as tracebacks
+from __future__ import annotations
 
-from . import redaction
+import traceback as tracebacks
+from typing import TYPE_CHECKING
+
+from . import cancel, redaction
+
+if TYPE_CHECKING:
+    from typing import Any
 
 OURS = "opsdash-agent/"
-MACHINERY = (OURS, "<frozen ", "<string>")
+# What leads from us to the target: an import, runpy, the program behind -c.
+MACHINERY = ("<frozen ", "<string>")
 
 
 class Failure(Exception):
     """Ends the verb with an error frame. `fault` is target, server, person, caller or agent."""
 
-    def __init__(self, kind, message, fault, facts=None, traceback=""):
+    def __init__(
+        self, kind: str, message: str, fault: str, facts: dict[str, Any] | None = None, traceback: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -19,7 +28,7 @@ class Failure(Exception):
         self.facts = facts or {}
         self.traceback = traceback
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return {
             "type": self.kind,
             "message": clean(self.message),
@@ -29,21 +38,23 @@ class Failure(Exception):
         }
 
 
-def of(problem, kind, fault="target", facts=None):
-    """An exception as a Failure; one that was raised in our own code is the agent's, whatever the caller expected."""
+def of(problem: BaseException, kind: str, facts: dict[str, Any] | None = None) -> Failure:
+    """Any exception as a Failure. One that was raised in our own code is the agent's, not the target's."""
     if isinstance(problem, Failure):
         return problem
+    if cancel.requested:
+        return Failure("cancelled", "It was stopped on request.", "person", facts)
     if raised_by_us(problem):
-        kind, fault = "internal", "agent"
-    return Failure(kind, describe(problem), fault, facts, render(problem))
+        return Failure("internal", describe(problem), "agent", facts, render(problem))
+    return Failure(kind, describe(problem), "target", facts, render(problem))
 
 
-def describe(problem):
+def describe(problem: BaseException) -> str:
     text = str(problem).strip()
-    return "%s: %s" % (type(problem).__name__, text) if text else type(problem).__name__
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
-def raised_by_us(problem):
+def raised_by_us(problem: BaseException) -> bool:
     """True when the innermost frame is ours, not that of Django or of the target."""
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -51,15 +62,26 @@ def raised_by_us(problem):
     return trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS)
 
 
-def render(problem):
-    """The traceback as the target's own command line would have shown it: without the frames that lead to it."""
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(MACHINERY):
-        trace = trace.tb_next
-    return "".join(tracebacks.format_exception(type(problem), problem, trace))
+def render(problem: BaseException) -> str:
+    """The traceback as the target's own command line would show it: our frames only where it is ours."""
+    told = tracebacks.TracebackException.from_exception(problem)
+    if not raised_by_us(problem):
+        leave_us_out(told)
+    return "".join(told.format())
 
 
-def clean(text):
+def leave_us_out(told: tracebacks.TracebackException | None) -> None:
+    """Of this traceback and of those it was caused by."""
+    while told is not None:
+        told.stack[:] = [frame for frame in told.stack if not frame.filename.startswith(OURS)]
+        while told.stack and told.stack[0].filename.startswith(MACHINERY):
+            del told.stack[0]
+        if told.__cause__ is not None:
+            leave_us_out(told.__context__)
+        told = told.__cause__ or told.__context__
+
+
+def clean(value: object) -> str:
     """Storable text without secrets: UTF-8, no NUL."""
-    text = str(text).encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
     return redaction.redact(text)

@@ -1,8 +1,11 @@
 """The guard: at most one changing job on a database, whichever target or opsdash it comes from.
 
-Postgres: a session advisory lock on that database, held by a connection of its own. SQLite: an flock on a file beside the database.
-Other databases have none, and that is said. The lock is checked every few seconds; losing it must stop the job.
+Postgres: a session advisory lock on that database, held by a connection of its own. SQLite: an flock on a
+file beside the database. Others have none, and that is said. The lock is checked every few seconds; losing it
+must stop the job.
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -10,18 +13,23 @@ import json
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from . import cancel, sqlite
 from .failures import Failure, describe
 
+if TYPE_CHECKING:
+    from typing import Any, Iterator
+
 # "opsd", "dash": the two keys of pg_try_advisory_lock(int, int).
 KEYS = (0x6F707364, 0x64617368)
 CHECK_EVERY_S = 3.0
 SUFFIX = ".opsdash-guard"
+NOBODY = {"held": False, "by": None, "pid": None, "since": None}
 
-# An advisory lock with two keys has objsubid 2: https://www.postgresql.org/docs/current/view-pg-locks.html
+# A lock with two keys has objsubid 2: https://www.postgresql.org/docs/current/view-pg-locks.html
 HOLDER_SQL = """
 SELECT l.pid, a.application_name, a.backend_start, l.pid = pg_backend_pid()
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -30,49 +38,53 @@ SELECT l.pid, a.application_name, a.backend_start, l.pid = pg_backend_pid()
 """
 
 
-def holder(connection):
-    """Who holds the guard now: {"held", "by", "pid", "since"}."""
+def holder(connection: Any) -> dict[str, Any]:
+    """Who holds the guard now: held, by, pid, since."""
     if connection.vendor == "postgresql":
         return postgres_holder(connection)
+    path = file_of(connection)
+    return file_holder(path) if path else NOBODY
+
+
+def file_of(connection: Any) -> str:
+    """The guard file of a SQLite file; "" where there is none."""
     real = sqlite.path(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else ""
-    return file_holder(real + SUFFIX) if real else nobody()
+    return real + SUFFIX if real else ""
 
 
-def nobody():
-    return {"held": False, "by": None, "pid": None, "since": None}
-
-
-def postgres_holder(connection):
+def postgres_holder(connection: Any) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(HOLDER_SQL, KEYS)
         row = cursor.fetchone()
     if row is None:
-        return nobody()
+        return NOBODY
     return {"held": True, "by": row[1], "pid": row[0], "since": row[2].isoformat() if row[2] else None}
 
 
-def file_holder(path):
+def file_holder(path: str) -> dict[str, Any]:
     """The file says who; only the lock says whether."""
     try:
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return nobody()
+        return NOBODY
     except BlockingIOError:
-        return dict(nobody(), held=True, **words_in(path))
-    return nobody()
+        return dict(NOBODY, held=True, **words_in(path))
+    return NOBODY
 
 
-def words_in(path):
-    with open(path, encoding="utf-8") as file, contextlib.suppress(ValueError):
-        return json.load(file)
-    return {}
+def words_in(path: str) -> dict[str, Any]:
+    """Empty in the moment between the lock and its words."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    words: dict[str, Any] = json.loads(text) if text else {}
+    return words
 
 
 @contextlib.contextmanager
-def held(connection, label):
-    """Hold the guard of this connection's database. Yields a guard, or raises Failure guard_busy with who holds it."""
-    guard = make(connection, label)
+def held(connection: Any, label: str) -> Iterator[Watch]:
+    """Hold the guard of this connection's database, or raise a Failure guard_busy with who holds it."""
+    guard = guard_of(connection, label)
     guard.take()
     watch = Watch(guard)
     watch.start()
@@ -83,49 +95,43 @@ def held(connection, label):
         guard.release()
 
 
-def make(connection, label):
+def guard_of(connection: Any, label: str) -> PostgresGuard | FileGuard | NoGuard:
     if connection.vendor == "postgresql":
         return PostgresGuard(connection.alias)
-    real = sqlite.path(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else ""
-    return FileGuard(real + SUFFIX, label) if real else NoGuard(connection.vendor)
+    path = file_of(connection)
+    return FileGuard(path, label) if path else NoGuard()
 
 
-def busy(who):
-    by = who["by"] or "somebody whose name the server does not show"
-    return Failure(
-        "guard_busy", "The database is guarded by %s (process %s)." % (by, who["pid"]), "person", who
-    )
+def busy(who: dict[str, Any]) -> Failure:
+    by = who["by"] or "somebody who gives no name"
+    return Failure("guard_busy", f"The database is guarded by {by} (process {who['pid']}).", "person", who)
 
 
 class NoGuard:
     kind = "none"
 
-    def __init__(self, vendor):
-        self.vendor = vendor
+    def take(self) -> None:
+        """Nothing to take."""
 
-    def take(self):
-        return
-
-    def is_held(self):
+    def is_held(self) -> bool:
         return True
 
-    def release(self):
-        return
+    def release(self) -> None:
+        """Nothing to give back."""
 
 
 class PostgresGuard:
     kind = "advisory lock"
 
-    def __init__(self, alias):
-        self.connection = connections.create_connection(alias)
-        self.connection.opsdash_guard = True
+    def __init__(self, alias: str) -> None:
+        connection: Any = connections.create_connection(alias)
+        connection.opsdash_guard = True
+        self.connection = connection
         # The watching thread asks over it too.
         self.connection.inc_thread_sharing()
 
-    def take(self):
+    def take(self) -> None:
         with self.connection.cursor() as cursor:
-            # A busy job must not lose its guard to a limit that is meant for its statements.
-            cursor.execute("SELECT set_config('statement_timeout', '0', false)")
             cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", KEYS)
             taken = cursor.fetchone()[0]
         if not taken:
@@ -133,71 +139,77 @@ class PostgresGuard:
             self.release()
             raise busy(who)
 
-    def is_held(self):
+    def is_held(self) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(HOLDER_SQL, KEYS)
             return any(row[3] for row in cursor.fetchall())
 
-    def release(self):
+    def release(self) -> None:
         self.connection.close()
 
 
 class FileGuard:
     kind = "file lock"
 
-    def __init__(self, path, label):
+    def __init__(self, path: str, label: str) -> None:
         self.path = path
         self.label = label
+        self.fd = -1
 
-    def take(self):
+    def take(self) -> None:
         try:
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as problem:
             raise Failure(
-                "guard_unavailable", "The guard file cannot be opened: %s." % problem, "server"
+                "guard_unavailable", f"The guard file cannot be opened: {problem}.", "server"
             ) from problem
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self.fd)
             raise busy(file_holder(self.path)) from None
-        words = {"by": self.label, "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        words = {
+            "by": self.label,
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        }
         os.ftruncate(self.fd, 0)
         os.write(self.fd, json.dumps(words).encode("ascii"))
 
-    def is_held(self):
-        """The lock stays with the open file; it guards nothing when another file has the name."""
+    def is_held(self) -> bool:
+        """The lock stays with the open file; it guards nothing any more when another file has the name."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 
-    def release(self):
+    def release(self) -> None:
         os.close(self.fd)
 
 
 class Watch(threading.Thread):
-    """Asks every few seconds; `lost` is why the guard is gone, or ""."""
+    """Asks every few seconds. `lost` is why the guard is gone, or ""."""
 
-    def __init__(self, guard):
+    def __init__(self, guard: PostgresGuard | FileGuard | NoGuard) -> None:
         super().__init__(daemon=True, name="opsdash-guard")
         self.guard = guard
         self.lost = ""
         self._over = threading.Event()
 
-    def run(self):
+    def run(self) -> None:
         while not self._over.wait(CHECK_EVERY_S):
-            self.lost = self.check()
-            if self.lost and not self._over.is_set():
+            lost = self.check()
+            if lost and not self._over.is_set():
+                self.lost = lost
                 cancel.stop()
                 return
 
-    def check(self):
+    def check(self) -> str:
         try:
-            return "" if self.guard.is_held() else "The server no longer shows the lock as held by this job."
+            return "" if self.guard.is_held() else f"The {self.guard.kind} is no longer held by this job."
         except Exception as problem:
             return "The guard's connection is gone: " + describe(problem)
 
-    def stop(self):
+    def stop(self) -> None:
         self._over.set()
         self.join(CHECK_EVERY_S)

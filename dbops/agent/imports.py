@@ -1,22 +1,30 @@
 """Acting on a module of Django's the moment the target imports it, without importing it for the target."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Callable
 
 
 class Watch:
-    """A finder in front of all others that finds nothing itself: it lets them, and runs an action behind the import."""
+    """A finder in front of the others that finds nothing itself: it lets them, and acts behind the import."""
 
-    def __init__(self):
-        self.actions = {}
+    def __init__(self) -> None:
+        self.actions: dict[str, Callable[[Any], None]] = {}
 
-    def when_imported(self, name, action):
-        """Call `action(module)` once: now, if the module is there (a .pth file may have brought it)."""
+    def when_imported(self, name: str, action: Callable[[Any], None]) -> None:
+        """Call `action(module)` once: now, if the module is there already (through a .pth file)."""
         if name in sys.modules:
             action(sys.modules[name])
         else:
             self.actions[name] = action
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if fullname not in self.actions:
             return None
         spec = self._found_by_others(fullname, path, target)
@@ -24,18 +32,18 @@ class Watch:
             self._append_action(spec.loader, fullname)
         return spec
 
-    def _found_by_others(self, fullname, path, target):
+    def _found_by_others(self, fullname: str, path: Any, target: Any) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)
-            spec = find(fullname, path, target) if find and finder is not self else None
+            spec: ModuleSpec | None = find(fullname, path, target) if find and finder is not self else None
             if spec is not None:
                 return spec
         return None
 
-    def _append_action(self, loader, fullname):
+    def _append_action(self, loader: Any, fullname: str) -> None:
         execute = loader.exec_module
 
-        def execute_then_act(module):
+        def execute_then_act(module: ModuleType) -> None:
             execute(module)
             action = self.actions.pop(fullname, None)
             if action is not None:

@@ -1,26 +1,29 @@
 """Stopping a child, one rung after the other. Pure: it says what is due and the supervisor does it."""
 
+from __future__ import annotations
+
 POLITE, TERMINATE, KILL, AT_ONCE = "polite", "terminate", "kill", "at once"
+ALL = (POLITE, TERMINATE, KILL)
 STUCK_AFTER_S = 10.0
 
 
 class Ladder:
     """`grace_s` is how long a rung may take before the next one is due."""
 
-    def __init__(self, grace_s):
+    def __init__(self, grace_s: float) -> None:
         self.grace_s = grace_s
-        self.rung = None
-        self.why = None
+        self.rung: str | None = None
+        self.why: str | None = None
         self.stuck = False
-        self._due = []
-        self._next_at = None
+        self._due: list[str] = []
+        self._next_at: float | None = None
 
     @property
-    def climbing(self):
+    def climbing(self) -> bool:
         return self.why is not None
 
-    def start(self, why, now, grace_s=None, rungs=(POLITE, TERMINATE, KILL)):
-        """Begin to climb. Later calls change nothing: a second reason does not make the child die slower."""
+    def start(self, why: str, now: float, rungs: tuple[str, ...] = ALL, grace_s: float | None = None) -> None:
+        """Begin to climb. A second reason changes nothing: it does not make the child die slower."""
         if self.climbing:
             return
         self.why = why
@@ -28,7 +31,7 @@ class Ladder:
         self._due = list(rungs)
         self._next_at = now
 
-    def due(self, now):
+    def due(self, now: float) -> str | None:
         """The rung to climb at this moment, or None."""
         if self._next_at is None or now < self._next_at:
             return None
@@ -40,6 +43,6 @@ class Ladder:
         self._next_at = now + (self.grace_s if self._due else STUCK_AFTER_S)
         return self.rung
 
-    def wait_s(self, now):
+    def wait_s(self, now: float) -> float | None:
         """Seconds until something is due, or None."""
         return None if self._next_at is None else max(0.0, self._next_at - now)

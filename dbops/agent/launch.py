@@ -1,4 +1,7 @@
-"""Setting the target up as its own command line does, up to the point where Django's command line would start."""
+"""Setting the target up as its own command line does, to the point where Django's command line would
+start."""
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -6,60 +9,106 @@ import runpy
 import sys
 import types
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from . import cancel, failures, redaction
 from . import channel as channels
+from . import failures, redaction
 from .failures import Failure
 from .imports import Watch
 from .session import Session
 
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
+
+    from .channel import Channel
+
 # What the target finds in sys.argv: some set themselves up by the command that is asked for.
 COMMANDS = {"inspect": "showmigrations", "plan": "showmigrations", "perform": "migrate"}
 
+NEVER_REACHED = "The launcher {} ended without ever starting Django's command line."
+REPLACED = "The launcher replaces itself by another program, {}: name that one's interpreter as the target's."
 
-def run(request, channel):
-    """Run the launcher; `arrive` is called inside it, in place of ManagementUtility.execute."""
+
+def run(request: dict[str, Any], channel: Channel) -> None:
+    """Run the launcher; in it, in place of ManagementUtility.execute, the verb."""
     redaction.learn_environment()
     session = Session(request["verb"], request["arguments"], channel)
     arrival = Arrival(request, session, channel)
-    watch = Watch()
-    watch.when_imported("django.db.utils", session.adapt_new_connections)
-    watch.when_imported("django.db.backends.signals", session.follow_connections)
-    watch.when_imported("django.core.management", arrival.take_over)
-    sys.meta_path.insert(0, watch)
-    if request.get("settings_module"):
+    watch_imports(session, arrival)
+    if request["settings_module"]:
         os.environ["DJANGO_SETTINGS_MODULE"] = request["settings_module"]
     try:
         with no_other_program(arrival):
-            start_program(list(request.get("launcher") or ()), COMMANDS[request["verb"]])
+            start_program(request["launcher"], COMMANDS[request["verb"]])
     except BaseException as problem:
         if arrival.happened:
             raise
         channel.error(not_reached(problem))
         sys.exit(1)
     if not arrival.happened:
-        channel.error(Failure("launcher_never_reached", NEVER_REACHED % request["launcher"][0], "target"))
+        channel.error(Failure("launcher_never_reached", NEVER_REACHED.format(sys.argv[0]), "target"))
         sys.exit(1)
 
 
-NEVER_REACHED = "The launcher %s ended without ever starting Django's command line."
+def watch_imports(session: Session, arrival: Arrival) -> None:
+    watch = Watch()
+    watch.when_imported("django.db.utils", session.adapt_new_connections)
+    watch.when_imported("django.db.backends.signals", session.follow_connections)
+    watch.when_imported("django.core.management", arrival.take_over)
+    sys.meta_path.insert(0, watch)
 
 
-REPLACED = (
-    "The launcher replaces itself by another program (%s): name that program's interpreter as the target's."
-)
+class Arrival:
+    """The takeover: where Django's command line would start, the verb is performed instead."""
+
+    def __init__(self, request: dict[str, Any], session: Session, channel: Channel) -> None:
+        self.request = request
+        self.session = session
+        self.channel = channel
+        self.happened = False
+
+    def take_over(self, management: Any) -> None:
+        management.ManagementUtility.execute = lambda utility: self.arrive(utility)
+
+    def arrive(self, utility: Any) -> None:
+        """A launcher that starts several commands gets one: the rest of them is left undone."""
+        if self.happened:
+            return
+        self.happened = True
+        try:
+            self.channel.answer(self.perform(utility))
+        except BaseException as problem:
+            self.channel.error(failures.of(problem, "broken"))
+            self.leave(1)
+        else:
+            self.leave(0)
+
+    def perform(self, utility: Any) -> dict[str, Any]:
+        import_module("django").setup()
+        verb = import_module("." + self.request["verb"] + "_verb", __package__)
+        answer: dict[str, Any] = verb.run(self.request["arguments"], self.session, self.channel, utility)
+        return answer
+
+    def leave(self, status: int) -> None:
+        """A changing verb lets the target finish its own way; a reading one has nothing to lose."""
+        channels.flush()
+        if self.request["verb"] != "perform":
+            os._exit(status)
+        if status:
+            sys.exit(status)
 
 
 @contextlib.contextmanager
-def no_other_program(arrival):
-    """A launcher that executes another interpreter would run its command there, unguarded and out of our sight."""
-    originals, pid = (os.execv, os.execve), os.getpid()
+def no_other_program(arrival: Arrival) -> Iterator[None]:
+    """A launcher that executes another interpreter would run its command there, unguarded and unseen."""
+    originals: Any = (os.execv, os.execve)
+    pid = os.getpid()
 
-    def instead_of(execute):
-        def refuse_or_execute(program, *args):
+    def instead_of(execute: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse_or_execute(program: Any, *args: Any) -> Any:
             if arrival.happened or os.getpid() != pid:
                 return execute(program, *args)
-            raise Failure("launcher_replaced", REPLACED % os.fsdecode(program), "target")
+            raise Failure("launcher_replaced", REPLACED.format(os.fsdecode(program)), "target")
 
         return refuse_or_execute
 
@@ -70,75 +119,34 @@ def no_other_program(arrival):
         os.execv, os.execve = originals
 
 
-class Arrival:
-    """The takeover: where Django's command line would start, the verb is performed instead."""
-
-    def __init__(self, request, session, channel):
-        self.request = request
-        self.session = session
-        self.channel = channel
-        self.happened = False
-
-    def take_over(self, management):
-        management.ManagementUtility.execute = lambda utility: self.arrive(utility)
-
-    def arrive(self, utility):
-        """A launcher that starts several commands gets one: the rest of them is left undone."""
-        if self.happened:
-            return
-        self.happened = True
-        try:
-            set_up()
-            verb = import_module("." + self.request["verb"] + "_verb", __package__)
-            answer = verb.run(self.request["arguments"], self.session, self.channel, utility)
-        except BaseException as problem:
-            self.channel.error(failures.of(problem, "broken"))
-            self.leave(1)
-        else:
-            self.channel.answer(answer)
-            self.leave(0)
-
-    def leave(self, status):
-        """A changing verb lets the target finish its own way; a reading one has nothing left to lose, and is quick."""
-        channels.flush()
-        if self.request["verb"] != "perform":
-            os._exit(status)
-        if status:
-            sys.exit(status)
-
-
-def set_up():
-    import django
-
-    django.setup()
-
-
-def start_program(launcher, command):
-    sys.argv = [*(launcher or ["django-admin"]), command]
+def start_program(launcher: list[str], command: str) -> None:
+    """The launcher as its own main module; sys.argv and sys.path look as under it."""
+    sys.argv = [*launcher, command]
     if not launcher:
-        start_django(sys.argv)
+        start_django(command)
     elif launcher[0] == "-m":
         start_module(launcher[1])
     else:
         start_script(launcher[0])
 
 
-def start_django(argv):
+def start_django(command: str) -> None:
+    sys.argv = ["django-admin", command]
     sys.path.insert(0, os.getcwd())
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(argv)
+    import_module("django.core.management").execute_from_command_line(sys.argv)
 
 
-def start_module(name):
+def start_module(name: str) -> None:
     sys.path.insert(0, os.getcwd())
-    # argv[0] is -m itself; run_module puts the module's file there, as the interpreter does.
+    # The word -m itself goes; run_module puts the module's file in place of its name, as the interpreter
+    # does.
     del sys.argv[0]
     runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
-def start_script(name):
-    path = os.path.abspath(find_script(name))
+def start_script(name: str) -> None:
+    sys.argv[0] = find_script(name)
+    path = os.path.abspath(sys.argv[0])
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec")
@@ -148,30 +156,30 @@ def start_script(name):
     exec(code, main.__dict__)  # noqa: S102
 
 
-def find_script(name):
+def find_script(name: str) -> str:
     """A bare name that is no file here is a console script: beside the interpreter, or on PATH."""
     if os.path.isfile(name) or os.sep in name:
         return name
-    folders = [os.path.dirname(sys.executable)] + os.environ.get("PATH", os.defpath).split(os.pathsep)
-    found = [os.path.join(folder, name) for folder in folders if os.path.isfile(os.path.join(folder, name))]
-    return found[0] if found else name
+    folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    candidates = [os.path.join(folder, name) for folder in folders]
+    return next(filter(os.path.isfile, candidates), name)
 
 
-def not_reached(problem):
+def not_reached(problem: BaseException) -> Failure:
     """What a failing launcher, settings module or import says, typed."""
     if isinstance(problem, Failure):
         return problem
+    traceback = failures.render(problem)
     if isinstance(problem, SystemExit):
-        message = "It ended itself with status %r before Django's command line started." % (problem.code,)
-        return Failure("broken", message, "target", {}, failures.render(problem))
-    if lacks_django(problem):
-        return Failure("django_missing", failures.describe(problem), "target", {}, failures.render(problem))
+        message = f"It ended itself with status {problem.code!r} before Django's command line started."
+        return Failure("broken", message, "target", {}, traceback)
     if isinstance(problem, FileNotFoundError) and failures.raised_by_us(problem):
-        return Failure("launcher_missing", "There is no launcher at %s." % problem.filename, "target")
-    return Failure("broken", failures.describe(problem), "target", {}, failures.render(problem))
+        return Failure("launcher_missing", f"There is no launcher {problem.filename}.", "target")
+    kind = "django_missing" if lacks_django(problem) else "broken"
+    return Failure(kind, failures.describe(problem), "target", {}, traceback)
 
 
-def lacks_django(problem):
+def lacks_django(problem: BaseException | None) -> bool:
     """manage.py hides the missing module behind an ImportError of its own."""
     while problem is not None:
         if isinstance(problem, ModuleNotFoundError) and problem.name == "django":

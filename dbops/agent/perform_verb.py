@@ -2,77 +2,91 @@
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity.
 Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed.
-Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), nothing_to_do.
-An error after `working` has the facts recorded_known and recorded_after: what is recorded now, read over a fresh connection.
+Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
+nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
+connection) and sqlstate.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 from django.core.management import CommandError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import Error as DatabaseError
 
-from . import cancel, databases, failures, guard, targets
+from . import databases, failures, guard, targets
 from .failures import Failure
 from .progress import Progress, followed
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def run(arguments, session, channel, utility):
+    from .channel import Channel
+
+
+def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any) -> dict[str, Any]:
     if arguments.get("operation") != "migrate":
         raise Failure(
-            "bad_request", "The agent knows no operation %r." % (arguments.get("operation"),), "caller"
+            "bad_request", f"The agent knows no operation {arguments.get('operation')!r}.", "caller"
         )
-    alias = arguments.get("alias") or "default"
-    connection = databases.open_or_refuse(alias, arguments.get("forbidden_identity") or "")
+    migrate = Migrate(arguments, channel, utility)
+    forbidden = arguments.get("forbidden_identity") or ""
+    connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden)
     with guard.held(connection, (arguments.get("guard") or {}).get("label") or "opsdash") as watch:
-        channel.event("guard", alias=alias, taken=True, kind=watch.guard.kind)
-        return Migrate(arguments, connection, channel, utility, watch).run()
+        channel.event("guard", alias=connection.alias, taken=True, kind=watch.guard.kind)
+        return migrate.run(connection, watch)
 
 
 class Migrate:
-    def __init__(self, arguments, connection, channel, utility, watch):
+    def __init__(self, arguments: dict[str, Any], channel: Channel, utility: Any) -> None:
         self.app = arguments.get("app") or ""
         self.name = arguments.get("migration") or ""
-        self.connection = connection
-        self.alias = connection.alias
+        targets.check_words(self.app, self.name)
         self.channel = channel
         self.utility = utility
-        self.watch = watch
         self.progress = Progress(channel)
 
-    def run(self):
-        self.before = databases.recorded(self.connection)
-        identity = databases.identity(self.connection)
-        plan = self.forward_plan()
+    def run(self, connection: Any, watch: guard.Watch) -> dict[str, Any]:
+        self.alias = connection.alias
+        self.before = databases.recorded(connection)
+        identity = databases.identity(connection)
+        plan = self.forward_plan(connection)
         self.channel.event("plan", migrations=plan)
-        self.channel.event("working")
         try:
-            with followed(self.connection, self.progress):
+            self.channel.event("working")
+            with followed(connection, self.progress):
                 self.call_command()
             self.progress.finish()
             newly = self.newly_recorded()
         except BaseException as problem:
-            raise self.failure(problem)
+            raise self.failure(problem, watch.lost)
         return dict(
             newly, alias=self.alias, identity=identity, recorded_before=self.before, nothing_to_do=not plan
         )
 
-    def forward_plan(self):
-        """[[app, name]] in order. A plan that would reverse anything is refused; one that Django cannot make is Django's to explain."""
+    def forward_plan(self, connection: Any) -> list[list[str]]:
+        """[[app, name]] in order; refused when it would reverse anything.
+
+        What cannot be planned at all is left to Django's own migrate to explain.
+        """
         try:
-            executor = MigrationExecutor(self.connection)
+            executor = MigrationExecutor(connection)
         except Exception:
             return []
-        nodes, name = targets.resolve(executor.loader, self.app, self.name)
-        self.name = nodes[0][1] if name and name != "zero" else name
+        nodes = targets.resolve(executor.loader, self.app, self.name)
+        if self.name:
+            self.name = nodes[0][1] or targets.ZERO
         plan = executor.migration_plan(nodes)
-        reversed_ = ["%s.%s" % (step.app_label, step.name) for step, backwards in plan if backwards]
-        if reversed_:
-            raise would_reverse(self.app, self.name, reversed_)
-        return [[step.app_label, step.name] for step, _ in plan]
+        reverse = [f"{migration.app_label}.{migration.name}" for migration, backwards in plan if backwards]
+        if reverse:
+            message = f"To reach {self.app}.{self.name}, {', '.join(reverse)} would be reversed."
+            raise Failure("would_reverse", message, "person", {"reversed": reverse})
+        return [[migration.app_label, migration.name] for migration, _ in plan]
 
-    def call_command(self):
-        """Through its command line, as the project does it: its own arguments, its system checks, its overrides."""
+    def call_command(self) -> None:
+        """Through its command line, as the project does it: its own arguments, system checks, overrides."""
         words = [word for word in (self.app, self.name) if word]
         options = ["--database", self.alias, "--noinput", "--no-color", "--traceback", "--verbosity", "1"]
         command = self.utility.fetch_command("migrate")
@@ -84,18 +98,17 @@ class Migrate:
 
     # When it did not work
 
-    def failure(self, problem):
+    def failure(self, problem: BaseException, lost: str) -> Failure:
         self.progress.fail()
-        facts = self.newly_recorded()
-        facts["sqlstate"] = sqlstate(problem)
-        if self.watch.lost:
-            return Failure("guard_lost", self.watch.lost, "server", facts)
-        if cancel.requested:
-            return Failure("cancelled", "The migrate was stopped on request.", "person", facts)
-        self.print(problem)
-        return failures.of(problem, "failed", "target", facts)
+        facts = dict(self.newly_recorded(), sqlstate=sqlstate(problem))
+        if lost:
+            return Failure("guard_lost", lost, "server", facts)
+        failure = failures.of(problem, "failed", facts)
+        if failure.kind == "failed":
+            show(problem)
+        return failure
 
-    def newly_recorded(self):
+    def newly_recorded(self) -> dict[str, Any]:
         try:
             now = databases.recorded(databases.renewed(self.alias))
         except DatabaseError as problem:
@@ -106,32 +119,20 @@ class Migrate:
             }
         return {"recorded_known": True, "recorded_after": [row[:2] for row in now if row not in self.before]}
 
-    def print(self, problem):
-        """Into the transcript, as the command line shows it."""
-        if isinstance(problem, CommandError):
-            text = "%s: %s\n" % (type(problem).__name__, problem)
-        elif isinstance(problem, SystemExit):
-            return
-        else:
-            text = failures.render(problem)
-        sys.stderr.write(failures.clean(text))
+
+def show(problem: BaseException) -> None:
+    """In the transcript, as the command line shows it; a SystemExit has had its say."""
+    if isinstance(problem, CommandError):
+        sys.stderr.write(failures.clean(f"{failures.describe(problem)}\n"))
+    elif not isinstance(problem, SystemExit):
+        sys.stderr.write(failures.clean(failures.render(problem)))
 
 
-def would_reverse(app, name, reversed_):
-    goal = "%s.%s" % (app, name)
-    return Failure(
-        "would_reverse",
-        "To reach %s, %s would be reversed." % (goal, ", ".join(reversed_)),
-        "person",
-        {"reversed": reversed_},
-    )
-
-
-def sqlstate(problem):
+def sqlstate(problem: BaseException | None) -> str | None:
     """Of the driver's error behind Django's, or None."""
     while problem is not None:
         found = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
         if found:
-            return found
+            return str(found)
         problem = problem.__cause__
     return None

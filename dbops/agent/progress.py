@@ -1,10 +1,18 @@
 """Progress of a migrate, from the executor's own callback, never from its text."""
 
+from __future__ import annotations
+
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.signals import post_migrate
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
+
+    from .channel import Channel
 
 SQL_EVERY_S = 0.5
 STARTS = {"apply_start": False, "unapply_start": True}
@@ -12,16 +20,16 @@ SUCCESSES = ("apply_success", "unapply_success")
 
 
 class Progress:
-    """Says step_started, sql (a running count), step_finished or step_failed. One step at a time; the last one open is named."""
+    """Says step_started, sql (a running count), then step_finished or step_failed with its measures."""
 
-    def __init__(self, channel, clock=time.monotonic):
+    def __init__(self, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
         self.channel = channel
         self.clock = clock
-        self.step = None
+        self.step: dict[str, Any] | None = None
         self.statements = 0
         self.started = self.told = 0.0
 
-    def on_executor(self, action, migration=None, fake=False):
+    def on_executor(self, action: str, migration: Any, fake: bool) -> None:
         if action in STARTS:
             backwards = STARTS[action]
             self.start(
@@ -30,25 +38,25 @@ class Progress:
         elif action in SUCCESSES:
             self.finish()
 
-    def start(self, kind, **facts):
+    def start(self, kind: str, **facts: Any) -> None:
         self.step = dict(facts, kind=kind)
         self.statements = 0
         self.started = self.told = self.clock()
         self.channel.event("step_started", **self.step)
 
-    def finish(self, name="step_finished"):
+    def finish(self, outcome: str = "step_finished") -> None:
         if self.step is None:
             return
         step, self.step = self.step, None
         duration_ms = round((self.clock() - self.started) * 1000)
-        self.channel.event(name, duration_ms=duration_ms, statements=self.statements, **step)
+        self.channel.event(outcome, duration_ms=duration_ms, statements=self.statements, **step)
 
-    def fail(self):
+    def fail(self) -> None:
         self.finish("step_failed")
 
-    def count(self, execute, sql, params, many, context):
+    def count(self, execute: Callable[..., Any], *arguments: Any) -> Any:
         """A wrapper of the connection's execute()."""
-        result = execute(sql, params, many, context)
+        result = execute(*arguments)
         self.statements += 1
         now = self.clock()
         if self.step is not None and now - self.told >= SQL_EVERY_S:
@@ -58,20 +66,23 @@ class Progress:
 
 
 @contextlib.contextmanager
-def followed(connection, progress):
+def followed(connection: Any, progress: Progress) -> Iterator[None]:
     """Every executor on this database tells `progress` too, also that of an overridden command."""
-    with connection.execute_wrapper(progress.count), executors_tell(connection.alias, progress), signals_tell(
-        progress
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(connection.execute_wrapper(progress.count))
+        stack.enter_context(executors_tell(connection.alias, progress))
+        stack.enter_context(post_migrate_tells(progress))
         yield
 
 
 @contextlib.contextmanager
-def executors_tell(alias, progress):
-    initialise = MigrationExecutor.__init__
+def executors_tell(alias: str, progress: Progress) -> Iterator[None]:
+    initialise: Any = MigrationExecutor.__init__
 
-    def initialise_and_tell(executor, connection, progress_callback=None, *args, **kwargs):
-        def tell(action, migration=None, fake=False):
+    def initialise_and_tell(
+        executor: Any, connection: Any, progress_callback: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        def tell(action: str, migration: Any = None, fake: bool = False) -> None:
             if connection.alias == alias:
                 progress.on_executor(action, migration, fake)
             if progress_callback is not None:
@@ -79,25 +90,25 @@ def executors_tell(alias, progress):
 
         initialise(executor, connection, tell, *args, **kwargs)
 
-    MigrationExecutor.__init__ = initialise_and_tell
+    MigrationExecutor.__init__ = initialise_and_tell  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        MigrationExecutor.__init__ = initialise
+        MigrationExecutor.__init__ = initialise  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
-def signals_tell(progress):
-    """What follows the last migration (content types, permissions, triggers) is a step too: it can fail with everything applied."""
-    send = post_migrate.send
+def post_migrate_tells(progress: Progress) -> Iterator[None]:
+    """What follows the last migration (content types, triggers) is a step too: it can fail by itself."""
+    send: Any = post_migrate.send
 
-    def tell_and_send(*args, **kwargs):
+    def tell_and_send(*args: Any, **kwargs: Any) -> Any:
         if progress.step is None:
             progress.start("post_migrate")
         return send(*args, **kwargs)
 
-    post_migrate.send = tell_and_send
+    post_migrate.send = tell_and_send  # type: ignore[method-assign]
     try:
         yield
     finally:
-        post_migrate.send = send
+        post_migrate.send = send  # type: ignore[method-assign]

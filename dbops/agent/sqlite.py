@@ -1,12 +1,18 @@
 """SQLite files: their one true path, and opening them without making or changing them."""
 
+from __future__ import annotations
+
 import os
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote
+
+if TYPE_CHECKING:
+    from typing import Any
 
 MEMORY = ":memory:"
 
 
-def path(name):
+def path(name: Any) -> str:
     """The real path behind DATABASES NAME (a path or a file: URI), or "" for a database in memory."""
     text = os.fspath(name) if name else ""
     if text.startswith("file:"):
@@ -14,16 +20,17 @@ def path(name):
         text = unquote(text.partition("#")[0])
         if ("mode", "memory") in parse_qsl(query):
             return ""
-        # file:///path and file://localhost/path
-        text = "/" + text[2:].partition("/")[2] if text.startswith("//") else text
+        if text.startswith("//"):
+            # file:///path and file://localhost/path
+            text = "/" + text[2:].partition("/")[2]
     return "" if text in ("", MEMORY) else os.path.realpath(text)
 
 
-def read_only_name(name):
-    """What to open instead, for reading. A file that is missing reads as an empty database; a plain open would create it."""
+def read_only_name(name: Any) -> Any:
+    """What to open for reading. A missing file reads as an empty database; a plain open would create it."""
     real = path(name)
     if not real:
         return name
     if not os.path.exists(real):
         return MEMORY
-    return "file:" + quote(real) + "?" + urlencode({"mode": "ro"})
+    return "file:" + quote(real) + "?mode=ro"

@@ -36,7 +36,8 @@ def local_words(argv: tuple[str, ...]) -> int:
 
 
 def ssh_words(argv: tuple[str, ...]) -> int:
-    """ssh's own: its options, and the first word that is none, the destination. Options may also follow that."""
+    """ssh's own: its options, and the first word that is none, the destination. Options may also follow
+    that."""
     position, destination = 1, False
     while position < len(argv):
         word = argv[position]

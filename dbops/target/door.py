@@ -30,6 +30,7 @@ START_TIMEOUT_S = 60.0
 GRACE_S = 5.0
 # Three rungs of the ladder, what the agent allows stragglers, and the way back.
 CLOSE_MARGIN_S = 5.0
+CANCEL = frames.encode({"type": "cancel"})
 ENV_KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 ENV_OF_TRANSPORTS = (
     "USER", "LOGNAME", "SSH_AUTH_SOCK", "KUBECONFIG", "XDG_RUNTIME_DIR",
@@ -96,13 +97,15 @@ def with_program_found(argv: list[str], cwd: str) -> list[str]:
 
 
 def transport_env(program: str, worker_env: Mapping[str, str]) -> dict[str, str]:
-    """What the started process inherits: nothing of opsdash's own. A client such as ssh needs a little more than an interpreter."""
+    """What the started process inherits: nothing of opsdash's own. A client such as ssh needs a little more
+    than an interpreter."""
     names = ENV_KEPT if PurePath(program).name.startswith("python") else ENV_KEPT + ENV_OF_TRANSPORTS
     return {name: worker_env[name] for name in names if name in worker_env}
 
 
 class Session:
-    """One request on its way. One thread receives; `cancel` may be called from any. A context manager that leaves nothing running."""
+    """One request on its way. One thread receives; `cancel` may be called from any. A context manager that
+    leaves nothing running."""
 
     def __init__(self, address: Address, request: Mapping[str, Any], streams: Streams) -> None:
         self.address = address
@@ -115,7 +118,8 @@ class Session:
         self._received: list[Frame] = []
         self._tail = words.Tail(words.secrets_of(address.env))
         self._start_deadline: float | None = time.monotonic() + START_TIMEOUT_S
-        self._cancelled = threading.Lock()
+        self._lock = threading.Lock()
+        self._requested = self._cancelled = False
         self._closed = False
         streams.write(bundle())
 
@@ -133,8 +137,10 @@ class Session:
         self.close()
 
     def receive(self, timeout_s: float) -> Frame | None:
-        """The next frame, or None when none came in time. After End there is nothing more. Raises a TargetError when the agent did not
-        start, or vanished."""
+        """The next frame, or None when none came in time. After End there is nothing more.
+
+        Raises a TargetError when the agent did not start, or vanished.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._received and self.end is None:
             self._pump(max(0.0, deadline - time.monotonic()))
@@ -144,11 +150,17 @@ class Session:
 
     def cancel(self) -> None:
         """Ask for the ladder. Does not wait; a second call does nothing."""
-        if not self._closed and self._cancelled.acquire(blocking=False):
-            self._streams.write(frames.encode({"type": "cancel"}))
+        with self._lock:
+            if self._cancelled or self._closed:
+                return
+            self._cancelled = True
+            # The request is the first thing that the agent reads.
+            if self._requested:
+                self._streams.write(CANCEL)
 
     def close(self) -> End | None:
-        """Stop whatever still runs and leave nothing behind. Returns the End when the agent could still tell it."""
+        """Stop whatever still runs and leave nothing behind. Returns the End when the agent could still tell
+        it."""
         if self._closed:
             return self.end
         self._closed = True
@@ -195,7 +207,7 @@ class Session:
         """Bytes of the transport up to the preamble; only who says hello is told the request."""
         if not self._streams.find_preamble(data):
             if self._streams.noise_is_too_long:
-                raise words.too_noisy(self.address, self._transport_text())
+                raise words.too_noisy(self.address, self._transport_text(), self._streams.noise_text())
             return []
         self.python = "unknown"
         return self._decoder.feed(self._streams.behind_preamble)
@@ -206,13 +218,18 @@ class Session:
                 if protocol != frames.PROTOCOL:
                     raise frames.Garbage(f"protocol {protocol}")
                 self.python, self._start_deadline = python, None
-                self._streams.write(self._request)
+                self._send_request()
                 return
             case Output(data):
                 self._tail.add(data)
             case End():
                 self.end = frame
         self._received.append(frame)
+
+    def _send_request(self) -> None:
+        with self._lock:
+            self._requested = True
+            self._streams.write(self._request + (CANCEL if self._cancelled else b""))
 
     def _vanished(self) -> TargetError:
         text, status = self._transport_text(), self._streams.wait_status()
@@ -226,4 +243,16 @@ class Session:
         return words.masked(self._streams.stderr_text(), words.secrets_of(self.address.env))
 
 
-__all__ = ["Answer", "End", "Event", "Failure", "Frame", "Output", "Session", "call", "open_session"]
+__all__ = [
+    "Answer",
+    "End",
+    "Event",
+    "Failure",
+    "Frame",
+    "Output",
+    "Session",
+    "TargetError",
+    "TimedOut",
+    "call",
+    "open_session",
+]

@@ -1,4 +1,5 @@
-"""A target's environment, completed: a file, then what is declared, with references to the worker's own environment."""
+"""A target's environment, completed: a file, then what is declared, with references to the worker's own
+environment."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ RESERVED = re.compile(r"DATABASE_URL|REDIS_URL|OPSDASH_.*")
 def resolve(
     declared: Mapping[str, str], env_file: str | None, worker_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The complete environment. `${NAME}` in a declared value is taken from `worker_env`; the file is taken as it is."""
+    """The complete environment. `${NAME}` in a declared value is taken from `worker_env`; the file is taken
+    as it is."""
     from_file = read_file(env_file) if env_file else {}
     resolved = {name: substitute(name, value, worker_env) for name, value in declared.items()}
     return checked({**from_file, **resolved})
@@ -26,14 +28,15 @@ def resolve(
 def read_file(path: str) -> dict[str, str]:
     if not Path(path).is_file():
         raise UnresolvedEnvironment(
-            f"The environment file {path} is not there. The target was not started. Correct the path or put the file there."
+            f"The environment file {path} is not there. The target was not started. "
+            "Correct the path or put the file there."
         )
     try:
         values = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as problem:
         raise UnresolvedEnvironment(
-            f"The environment file {path} cannot be read: {type(problem).__name__}. The target was not started. "
-            "Let the worker's user read it, as UTF-8."
+            f"The environment file {path} cannot be read: {type(problem).__name__}. "
+            "The target was not started. Let the worker's user read it, as UTF-8."
         ) from problem
     return {name: value for name, value in values.items() if value is not None}
 
@@ -60,7 +63,8 @@ def checked(env: dict[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not NAME.fullmatch(name):
             raise UnresolvedEnvironment(
-                f"{name!r} is not a name of an environment variable. The target was not started. Use letters, digits and underscores."
+                f"{name!r} is not a name of an environment variable. The target was not started. "
+                "Use letters, digits and underscores."
             )
         if "\0" in value:
             raise UnresolvedEnvironment(

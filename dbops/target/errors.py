@@ -1,17 +1,20 @@
-"""What can go wrong between opsdash and a target, by whose fault it is. str() is a sentence for a person: what happened, what is
-still true, what to do next."""
+"""What can go wrong between opsdash and a target, typed by whose fault it is.
+
+str() of each is a sentence for a person: what happened, what is still true, what to do next.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from dbops.target.frames import Failure
 
-UNTOUCHED = "Nothing was changed."
-
 
 class TargetError(Exception):
-    """Something about a target went wrong. `traceback` is the target's own; `output` what it wrote last, at most 20 KB; `facts` what
-    the agent found out all the same."""
+    """Something about a target went wrong.
+
+    `traceback` is the target's own, `output` what it wrote last (20 KB at most), `detail` what the other side
+    said, `facts` what the agent found out all the same.
+    """
 
     fault = "target"
 
@@ -33,7 +36,8 @@ class TargetError(Exception):
 
 
 class UnresolvedEnvironment(TargetError):
-    """The target's declared environment cannot be completed: a reference without a value, a file that is missing."""
+    """The target's declared environment cannot be completed: a reference without a value, a file that is
+    missing."""
 
     fault = "person"
 
@@ -158,12 +162,11 @@ class Cancelled(TargetError):
 
 def from_failure(name: str, failure: Failure, output: str = "") -> TargetError:
     """The typed error of an error frame of the target called `name`."""
-    kind, sentence = KINDS.get(
-        failure.type, (AgentFailed, "The agent failed on {name} in a way that it has no word for: {message}")
-    )
+    kind, before, after = KINDS.get(failure.type, UNKNOWN)
     message = failure.message.rstrip()
+    stop = "" if message.endswith((".", "!", "?")) else "."
     return kind(
-        sentence.format(name=name, message=message if message.endswith((".", "!", "?")) else message + "."),
+        f"{before.format(name=name)}{message}{stop} {after}",
         detail=failure.message,
         traceback=failure.traceback,
         output=output,
@@ -171,71 +174,98 @@ def from_failure(name: str, failure: Failure, output: str = "") -> TargetError:
     )
 
 
-KINDS: dict[str, tuple[type[TargetError], str]] = {
+LISTED = "What is recorded now is listed with the job."
+UNKNOWN = (
+    AgentFailed,
+    "The agent failed on {name} in a way it has no word for: ",
+    "This is a defect of opsdash.",
+)
+
+# By the type of an error frame: the sentence before the agent's own words, and the one behind.
+KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "broken": (
         TargetBroken,
-        "{name} cannot be set up: {message} Nothing was changed. Make its own command line start there, then inspect again.",
+        "{name} cannot be set up: ",
+        "Nothing was changed. Make its own command line start there, then inspect again.",
     ),
     "launcher_missing": (
         TargetBroken,
-        "{name} has no such launcher: {message} Nothing was changed. Correct the launcher or the working directory of the target.",
+        "{name} cannot be started: ",
+        "Nothing was changed. Correct the launcher or the working directory of the target.",
     ),
     "launcher_never_reached": (
         TargetBroken,
-        "{name} never reached Django: {message} Nothing of ours ran. Name the launcher that starts Django's commands, or a settings module.",
+        "{name} did not lead to Django: ",
+        "Nothing of ours ran. Name the launcher that starts Django's commands, or a settings module.",
     ),
     "launcher_replaced": (
         TargetBroken,
-        "{name} was left before Django started. {message} Nothing was changed.",
+        "{name} did not lead to Django: ",
+        "Nothing was changed.",
     ),
     "django_missing": (
         DjangoMissing,
-        "The interpreter of {name} has no Django: {message} Nothing was changed. Name the Python of the target's virtual environment.",
+        "The interpreter of {name} has no Django: ",
+        "Nothing was changed. Name the Python of the target's virtual environment.",
     ),
     "bad_directory": (
         DirectoryMissing,
-        "{message} Nothing of {name} was started. Correct the working directory of the target.",
+        "{name} cannot be started: ",
+        "Nothing was changed. Correct the working directory of the target.",
     ),
     "unreachable": (
         TargetUnreachable,
-        "The database of {name} does not answer: {message} Nothing was changed. Try again when it does.",
+        "The database of {name} does not answer: ",
+        "Nothing was changed. Try again when it does.",
     ),
     "would_reverse": (
         WouldReverse,
-        "{message} Nothing of {name} was changed. Name a later migration: this operation only goes forward.",
+        "Refused for {name}: ",
+        "Nothing was changed. This operation only goes forward: name a later migration.",
     ),
     "guard_busy": (
         GuardBusy,
-        "{message} {name} was not touched. Wait for that job to end, then start this one again.",
+        "{name} is busy: ",
+        "Nothing was changed. Wait for that job to end, then start this one again.",
     ),
     "guard_unavailable": (
         GuardUnavailable,
-        "{name} cannot be guarded: {message} Nothing was changed. Without a guard no job is started.",
+        "{name} cannot be guarded: ",
+        "Nothing was changed. Without a guard no job is started: let the target write beside its database.",
     ),
     "guard_lost": (
         GuardLost,
-        "The guard of {name} was lost and the job was stopped: {message} What is recorded now is listed with the job. "
-        "Make sure that nobody else works on the database, then inspect again.",
+        "{name} lost its guard and the job was stopped: ",
+        LISTED + " Make sure that nobody else works on the database, then inspect again.",
     ),
     "own_database": (
         OwnDatabase,
-        "{message} opsdash does not work on itself: nothing of {name} was changed. Give the target a database of its own.",
+        "Refused for {name}: ",
+        "Nothing was changed. Give the target a database of its own.",
     ),
     "bad_argument": (
         BadArgument,
-        "{message} Nothing of {name} was changed. Inspect the target again and choose from its list.",
+        "Refused for {name}: ",
+        "Nothing was changed. Inspect the target again and choose from its list.",
     ),
     "bad_request": (
         ProtocolBroken,
-        "The agent refused the request for {name}: {message} Nothing was changed.",
+        "The agent refused the request for {name}: ",
+        "Nothing was changed. This is a defect of opsdash.",
     ),
     "failed": (
         TargetFailed,
-        "The migrate of {name} failed: {message} What is recorded now is listed with the job. Correct the cause, then start it again.",
+        "The migrate of {name} failed: ",
+        LISTED + " Correct the cause, then start it again.",
     ),
     "cancelled": (
         Cancelled,
-        "{message} What is recorded now of {name} is listed with the job. Start it again to go on.",
+        "The job on {name} was stopped: ",
+        LISTED + " Start it again to go on.",
     ),
-    "internal": (AgentFailed, "The agent itself failed on {name}: {message} This is a defect of opsdash."),
+    "internal": (
+        AgentFailed,
+        "The agent itself failed on {name}: ",
+        "Inspect the target before anything else. This is a defect of opsdash.",
+    ),
 }

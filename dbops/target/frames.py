@@ -1,8 +1,9 @@
-"""The door's half of the protocol, and its frames as types. The protocol itself is documented in the agent's `frames`."""
+"""The door's half of the protocol, and its frames as types. The protocol itself is documented in the agent's
+`frames`."""
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """`fault`: target, server, person, caller, agent. `facts`: what is known all the same, for example `recorded_after`."""
+    """`fault`: target, server, person, caller, agent. `facts`: what is known all the same, for example
+    `recorded_after`."""
 
     type: str
     message: str
@@ -50,7 +52,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class End:
-    """The last frame. `rung`: the step of the ladder that was needed to stop the child; `why` it was climbed."""
+    """The last frame. `rung`: the step of the ladder that was needed to stop the child; `why` it was
+    climbed."""
 
     status: int | None
     signal: int | None
@@ -112,7 +115,7 @@ def make_end(header: dict[str, Any], raw: bytes) -> End:
     return End(header["exit_status"], header["signal"], **{name: header[name] for name in names})
 
 
-MAKERS = {
+MAKERS: dict[str, Callable[[dict[str, Any], bytes], Frame | Hello]] = {
     "hello": lambda header, raw: Hello(header["protocol"], header["python"]),
     "output": lambda header, raw: Output(raw),
     "event": lambda header, raw: Event(header["name"], header["data"]),

@@ -61,7 +61,8 @@ class LocalProcess:
         self._popen.stdin.close()
 
     def kill(self) -> None:
-        """A group outlives its leader: its other members are ended too. Before the leader is reaped, its number is nobody else's."""
+        """A group outlives its leader: its other members are ended too. Before the leader is reaped, its
+        number is nobody else's."""
         if self._popen.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)

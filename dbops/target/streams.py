@@ -1,4 +1,5 @@
-"""The three streams of a transport, without blocking: what is to be written waits, what was read is sorted."""
+"""The three streams of a transport, without blocking: what is to be written waits, what was read is
+sorted."""
 
 import os
 import select
@@ -80,7 +81,8 @@ class Streams:
                 self.process.close_stdin()
 
     def wait_status(self) -> int | None:
-        """The exit status of a process whose stdout has ended, or None if it stays. Its last words on stderr are read too."""
+        """The exit status of a process whose stdout has ended, or None if it stays. Its last words on stderr
+        are read too."""
         deadline = time.monotonic() + EXIT_WAIT_S
         while (status := self.process.poll()) is None and time.monotonic() < deadline:
             self.turn(0.02)

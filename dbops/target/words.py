@@ -7,14 +7,20 @@ from urllib.parse import urlsplit
 
 from dbops.target.address import Address
 from dbops.target.bundle import TOO_OLD
-from dbops.target.errors import InterpreterMissing, NotPython, PythonTooOld, TargetError, TransportFailed
+from dbops.target.errors import (
+    InterpreterMissing,
+    NotPython,
+    PythonTooOld,
+    TargetError,
+    TransportFailed,
+)
 from dbops.target.frames import End
 from dbops.target.streams import text_of
 
 TAIL_BYTES = 20_000
 QUOTED = 400
-SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|URL|URI|DSN", re.IGNORECASE)
-SHORTEST_SECRET = 4
+SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEY$|URL|URI|DSN", re.IGNORECASE)
+SHORTEST_SECRET = 6
 MASK = "***"
 COMMAND_NOT_FOUND = (126, 127)
 
@@ -68,84 +74,90 @@ def is_local(address: Address) -> bool:
 
 
 def cannot_start(address: Address, problem: OSError) -> TargetError:
-    program = address.argv[0]
-    what = {FileNotFoundError: "does not exist", PermissionError: "may not be executed"}.get(type(problem))
-    why = what or f"cannot be started ({problem.strerror})"
+    known = {FileNotFoundError: "does not exist", PermissionError: "may not be executed"}
+    why = known.get(type(problem), f"cannot be started ({problem.strerror})")
     return InterpreterMissing(
-        f"The program {program} of {address.name} {why}. Nothing was started. Correct the command that starts the target's Python."
+        f"The program {address.argv[0]} of {address.name} {why}. Nothing was changed. "
+        "Correct the command that starts the target's Python."
     )
 
 
 def did_not_start(address: Address, status: int | None, stderr: str, noise: str) -> TargetError:
     """The streams ended before the agent spoke."""
     if TOO_OLD in noise:
-        version = noise.partition(TOO_OLD)[2].split("\n")[0].strip()
-        return PythonTooOld(
-            f"{address.name} runs Python {version}; the agent needs 3.8 or newer. Nothing was changed. Name a newer interpreter."
-        )
+        return too_old(address, noise.partition(TOO_OLD)[2].split("\n")[0].strip())
     said = stderr or noise
     if status in COMMAND_NOT_FOUND:
         return InterpreterMissing(
-            f"{' '.join(address.argv)} found no interpreter for {address.name}.{quoted(said)} Nothing was started. "
-            "Correct the command that starts the target's Python.",
+            f"{' '.join(address.argv)} found no interpreter for {address.name}.{quoted(said)} "
+            "Nothing was changed. Correct the command that starts the target's Python.",
             detail=said,
         )
     if is_local(address):
         return NotPython(
-            f"{address.argv[0]} of {address.name} does not behave like a Python interpreter (it ended with {how(status)}).{quoted(said)} "
-            "Nothing was changed. Name the target's Python.",
+            f"{address.argv[0]} of {address.name} is not a Python interpreter that works; it ended with "
+            f"{how(status)}.{quoted(said)} Nothing was changed. Name the target's Python.",
             detail=said,
         )
-    program = PurePath(address.argv[0]).name
     return TransportFailed(
-        f"{program} did not lead to an interpreter of {address.name} (it ended with {how(status)}).{quoted(said)} "
-        "Nothing was changed. Try the command by hand as the worker's user.",
+        f"{PurePath(address.argv[0]).name} did not lead to an interpreter of {address.name}; it ended with "
+        f"{how(status)}.{quoted(said)} Nothing was changed. Try the command by hand as the worker's user.",
         detail=said,
     )
 
 
-def too_noisy(address: Address, stderr: str) -> TargetError:
+def too_old(address: Address, version: str) -> TargetError:
+    return PythonTooOld(
+        f"{address.name} runs Python {version}; the agent needs 3.8 or newer. Nothing was changed. "
+        "Name a newer interpreter."
+    )
+
+
+def too_noisy(address: Address, stderr: str, noise: str) -> TargetError:
     return NotPython(
-        f"What starts {address.name} writes without end and is not our agent.{quoted(stderr)} Nothing was changed. "
-        "Let the command start the target's Python and nothing else.",
-        detail=stderr,
+        f"What starts {address.name} writes without end and is not our agent.{quoted(stderr or noise)} "
+        "Nothing was changed. Let the command start the target's Python and nothing else.",
+        detail=stderr or noise,
     )
 
 
 def how(status: int | None) -> str:
     if status is None:
-        return "its output closed, still running"
+        return "its output closed"
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def lost(address: Address, status: int | None, stderr: str) -> str:
     return (
-        f"The connection to {address.name} was lost (the transport ended with {how(status)}).{quoted(stderr)} "
-        "What it was doing there is stopped by its supervisor if that still lives; inspect the target before anything else."
+        f"The connection to {address.name} was lost; the transport ended with {how(status)}.{quoted(stderr)} "
+        "What runs there is stopped when its supervisor notices. Inspect the target before anything else."
     )
 
 
 def garbage(address: Address, problem: Exception) -> str:
     return (
-        f"What came from {address.name} is not our protocol ({problem}). The connection was closed and what ran there was stopped. "
-        "Nothing else may write to the standard output of the transport."
+        f"What came from {address.name} is not our protocol ({problem}). What ran there is stopped. "
+        "Make sure that nothing else writes to the standard output of the transport."
     )
 
 
 def never_started(address: Address, seconds: float) -> str:
-    return f"{address.name} did not start an interpreter within {seconds:.0f} s. Nothing was changed. Try its command by hand."
+    return (
+        f"{address.name} did not start an interpreter within {seconds:.0f} s. Nothing was changed. "
+        "Try its command by hand as the worker's user."
+    )
 
 
 def timed_out(address: Address, verb: str, seconds: float) -> str:
     return (
-        f"{address.name} did not answer to {verb} within {seconds:.0f} s and was stopped. Its last answer is still the one that is shown. "
-        "Look at what it wrote last, or allow it more time."
+        f"{address.name} did not answer to {verb} within {seconds:g} s and was stopped. "
+        "What was known before is still shown. Look at what it wrote last, or allow it more time."
     )
 
 
 def ended_silently(address: Address, end: End) -> str:
-    how_it_ended = f"signal {end.signal}" if end.signal is not None else f"status {end.status}"
+    ending = f"signal {end.signal}" if end.signal is not None else f"status {end.status}"
     return (
-        f"{address.name} ended itself with {how_it_ended} before it answered. What it wrote last says why, if anything does. "
+        f"{address.name} ended with {ending} before it answered. What it wrote last may say why. "
         "Make its own command line start there, then inspect again."
     )

@@ -1,0 +1,137 @@
+"""At most one changing job on a database, whichever way it is reached."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dbops.target import errors
+from tests.integration.agent.conftest import Database
+from tests.integration.agent.frames_of import has_said, inspect_default, listen, migrate, start
+from tests.targets.builder import Project, shop_project
+
+SLEEPS = "print('ready')\ntime.sleep(600)"
+LABEL = "opsdash job 12 on shop-staging"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest) -> Project:
+    found: Project = request.getfixturevalue("shop" if request.param == "sqlite" else "postgres_shop")
+    return found
+
+
+def test_a_second_job_on_the_same_database_is_refused_and_names_the_first(either: Project) -> None:
+    either.python("0004_sleeps", SLEEPS)
+    with start(either.address(), guard={"label": LABEL}) as first:
+        listen(first, has_said(b"ready"))
+        record = migrate(either.address())
+        assert record.failure.type == "guard_busy"
+        assert record.events("working") == []
+        error = errors.from_failure("shop", record.failure)
+        assert isinstance(error, errors.GuardBusy)
+        assert error.holder["by"] == LABEL
+        assert LABEL in str(error)
+        guard = inspect_default(either.address())["guard"]
+        assert (guard["held"], guard["by"]) == (True, LABEL)
+        assert guard["pid"] and guard["since"]
+
+
+def test_two_targets_on_one_database_meet_at_the_guard(tmp_path: Path, either: Project) -> None:
+    either.python("0004_sleeps", SLEEPS)
+    other = shop_project(tmp_path / "other", either.databases)
+    with start(either.address(), guard={"label": LABEL}) as first:
+        listen(first, has_said(b"ready"))
+        assert migrate(other.address(name="other")).failure.type == "guard_busy"
+
+
+def test_two_jobs_on_two_databases_do_not(tmp_path: Path, postgres_shop: Project, shop: Project) -> None:
+    postgres_shop.python("0004_sleeps", SLEEPS)
+    with start(postgres_shop.address()) as first:
+        listen(first, has_said(b"ready"))
+        assert len(migrate(shop.address()).answer["recorded_after"]) == 3
+
+
+@pytest.mark.parametrize("ending", ["migrate", "cancel", "kill"])
+def test_the_guard_is_free_after_the_job(either: Project, ending: str) -> None:
+    either.python("0004_sleeps", "pass" if ending == "migrate" else SLEEPS)
+    with start(either.address()) as session:
+        if ending == "cancel":
+            listen(session, has_said(b"ready"))
+            session.cancel()
+        if ending != "kill":
+            listen(session)
+        else:
+            listen(session, has_said(b"ready"))
+    assert inspect_default(either.address())["guard"] == {
+        "held": False,
+        "by": None,
+        "pid": None,
+        "since": None,
+    }
+    (either.path / "shop/migrations/0004_sleeps.py").unlink()
+    assert migrate(either.address()).answer["nothing_to_do"]
+
+
+def test_it_says_which_kind_of_guard_it_took(shop: Project, postgres_shop: Project) -> None:
+    assert migrate(shop.address()).events("guard")[0]["kind"] == "file lock"
+    assert migrate(postgres_shop.address()).events("guard")[0]["kind"] == "advisory lock"
+
+
+def test_a_database_in_memory_has_no_guard_and_says_so(shop: Project) -> None:
+    shop.databases["default"]["NAME"] = ":memory:"
+    shop.settings()
+    assert migrate(shop.address()).events("guard")[0]["kind"] == "none"
+
+
+def test_a_postgres_guard_that_is_lost_stops_the_job_and_says_so(
+    postgres_shop: Project, database: Database
+) -> None:
+    postgres_shop.python("0004_sleeps", SLEEPS)
+    with start(postgres_shop.address()) as session:
+        record = listen(session, has_said(b"ready"))
+        guard = next(event for event in record.events("connection") if event["purpose"] == "guard")
+        began = time.monotonic()
+        database.rows(f"SELECT pg_terminate_backend({guard['backend_pid']})")
+        record = listen(session)
+    assert time.monotonic() - began < 10
+    assert (record.failure.type, record.failure.fault) == ("guard_lost", "server")
+    assert len(record.failure.facts["recorded_after"]) == 3
+    assert isinstance(errors.from_failure("shop", record.failure), errors.GuardLost)
+
+
+def test_a_sqlite_guard_whose_file_is_replaced_is_lost(shop: Project) -> None:
+    shop.python("0004_sleeps", SLEEPS)
+    with start(shop.address()) as session:
+        listen(session, has_said(b"ready"))
+        Path(f"{shop.sqlite}.opsdash-guard").unlink()
+        assert listen(session).failure.type == "guard_lost"
+
+
+def test_the_file_of_a_sqlite_guard_names_its_holder(shop: Project) -> None:
+    shop.python("0004_reads", f"print(open('{shop.sqlite}.opsdash-guard').read(), '!')")
+    record = migrate(shop.address(), guard={"label": LABEL})
+    words = json.loads(record.output.partition(b"0004_reads...")[2].partition(b" !")[0])
+    assert words["by"] == LABEL
+
+
+def test_a_guard_that_cannot_be_tried_stops_before_anything(shop: Project) -> None:
+    migrate(shop.address())
+    guard = Path(f"{shop.sqlite}.opsdash-guard")
+    guard.unlink()
+    guard.mkdir()
+    assert migrate(shop.address()).failure.type == "guard_unavailable"
+
+
+def test_a_role_with_an_idle_timeout_does_not_lose_the_guard(
+    postgres_shop: Project, database: Database
+) -> None:
+    superuser = os.environ["TEST_POSTGRES_SUPERUSER_URL"]
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        for name in ("idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.execute(f"ALTER DATABASE {database.name} SET {name} = '700ms'".encode())
+    postgres_shop.python("0004_idles", "time.sleep(5)")
+    record = migrate(postgres_shop.address(), session={"statement_timeout_ms": 0})
+    assert len(record.answer["recorded_after"]) == 4

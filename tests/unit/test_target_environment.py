@@ -1,0 +1,73 @@
+"""A target's environment: a file, what is declared, references that are allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from dbops.target.environment import resolve
+from dbops.target.errors import UnresolvedEnvironment
+
+WORKER = {
+    "SHOP_PASSWORD": "swordfish",
+    "DATABASE_URL": "postgres://canary",
+    "REDIS_URL": "redis://canary",
+    "OPSDASH_SECRET_KEY": "canary",
+}
+
+
+def test_references_are_taken_from_the_worker() -> None:
+    declared = {"DATABASE_URL": "postgres://shop:${SHOP_PASSWORD}@db/shop", "MODE": "plain $HOME {x}"}
+    assert resolve(declared, None, WORKER) == {
+        "DATABASE_URL": "postgres://shop:swordfish@db/shop",
+        "MODE": "plain $HOME {x}",
+    }
+
+
+def test_nothing_of_the_worker_comes_without_a_reference() -> None:
+    assert resolve({}, None, WORKER) == {}
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "OPSDASH_SECRET_KEY", "OPSDASH_ANYTHING"])
+def test_opsdash_s_own_are_refused(name: str) -> None:
+    with pytest.raises(UnresolvedEnvironment, match="opsdash's own") as caught:
+        resolve({"X": f"${{{name}}}"}, None, WORKER)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_reference_that_is_not_set_is_named() -> None:
+    with pytest.raises(UnresolvedEnvironment, match=r"KEY refers to \$\{NOT_THERE\}.*Set NOT_THERE"):
+        resolve({"KEY": "${NOT_THERE}"}, None, WORKER)
+
+
+def test_a_file_is_taken_as_it_is_and_the_declared_win(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("export A=1\nB='two words' # comment\nC=${SHOP_PASSWORD}\nEMPTY=\nBARE\n")
+    assert resolve({"A": "declared"}, str(file), WORKER) == {
+        "A": "declared",
+        "B": "two words",
+        "C": "${SHOP_PASSWORD}",
+        "EMPTY": "",
+    }
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnresolvedEnvironment, match=r"\.env is not there"):
+        resolve({}, str(tmp_path / ".env"), WORKER)
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=\xff\xfe")
+    with pytest.raises(UnresolvedEnvironment, match="cannot be read"):
+        resolve({}, str(tmp_path / ".env"), WORKER)
+
+
+@pytest.mark.parametrize("name", ["", "A B", "A=B", "1A", "Ä"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UnresolvedEnvironment, match="not a name"):
+        resolve({name: "x"}, None, WORKER)
+
+
+def test_a_nul_is_refused_without_showing_the_value() -> None:
+    with pytest.raises(UnresolvedEnvironment, match="NUL") as caught:
+        resolve({"A": "secret\0"}, None, WORKER)
+    assert "secret" not in str(caught.value)
