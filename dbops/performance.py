@@ -133,7 +133,9 @@ class Performance:
     def _running(self, backend_pid: int | None) -> None:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
         if backend_pid:
-            Job.objects.filter(pk=self.job.pk, fence=self.job.fence).update(backend_pid=backend_pid)
+            # The first one works; a later one only reads what is recorded.
+            first = Job.objects.filter(pk=self.job.pk, fence=self.job.fence, backend_pid=None)
+            first.update(backend_pid=backend_pid)
 
     def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
         end = conversation.end

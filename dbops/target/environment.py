@@ -18,11 +18,13 @@ RESERVED = re.compile(r"DATABASE_URL|REDIS_URL|OPSDASH_.*")
 def resolve(
     declared: Mapping[str, str], env_file: str | None, worker_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The complete environment. `${NAME}` in a declared value is taken from `worker_env`; the file is taken
-    as it is."""
-    from_file = read_file(env_file) if env_file else {}
-    resolved = {name: substitute(name, value, worker_env) for name, value in declared.items()}
-    return checked({**from_file, **resolved})
+    """The complete environment. `${NAME}` and `${NAME:-fallback}` are looked up in `worker_env`, those of the
+    file first among its own lines above. What is declared wins over the file."""
+    env: dict[str, str] = {}
+    for name, value in (read_file(env_file) if env_file else {}).items():
+        env[name] = substitute(name, value, env, worker_env)
+    resolved = {name: substitute(name, value, {}, worker_env) for name, value in declared.items()}
+    return checked({**env, **resolved})
 
 
 def read_file(path: str) -> dict[str, str]:
@@ -41,22 +43,25 @@ def read_file(path: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def substitute(name: str, value: str, worker_env: Mapping[str, str]) -> str:
-    return REFERENCE.sub(lambda match: referenced(name, match.group(1), worker_env), value)
+def substitute(name: str, value: str, own: Mapping[str, str], worker_env: Mapping[str, str]) -> str:
+    return REFERENCE.sub(lambda match: referenced(name, match.group(1), own, worker_env), value)
 
 
-def referenced(name: str, reference: str, worker_env: Mapping[str, str]) -> str:
-    if RESERVED.fullmatch(reference):
+def referenced(name: str, reference: str, own: Mapping[str, str], worker_env: Mapping[str, str]) -> str:
+    wanted, has_fallback, fallback = reference.partition(":-")
+    if wanted in own:
+        return own[wanted] or fallback
+    if RESERVED.fullmatch(wanted):
         raise UnresolvedEnvironment(
-            f"{name} refers to ${{{reference}}}, which is opsdash's own. The target was not started. "
+            f"{name} refers to ${{{wanted}}}, which is opsdash's own. The target was not started. "
             "Give the worker another variable with the target's value and refer to that."
         )
-    if reference not in worker_env:
+    if wanted not in worker_env and not has_fallback:
         raise UnresolvedEnvironment(
-            f"{name} refers to ${{{reference}}}, which the worker does not have. The target was not started. "
-            f"Set {reference} where the worker starts, or write the value."
+            f"{name} refers to ${{{wanted}}}, which the worker does not have. The target was not started. "
+            f"Set {wanted} where the worker starts, or write the value."
         )
-    return worker_env[reference]
+    return worker_env.get(wanted) or fallback
 
 
 def checked(env: dict[str, str]) -> dict[str, str]:

@@ -39,13 +39,34 @@ def test_a_reference_that_is_not_set_is_named() -> None:
         resolve({"KEY": "${NOT_THERE}"}, None, WORKER)
 
 
-def test_a_file_is_taken_as_it_is_and_the_declared_win(tmp_path: Path) -> None:
+def test_a_fallback_stands_in_for_what_the_worker_does_not_have() -> None:
+    declared = {"A": "${NOT_THERE:-5432}", "B": "${SHOP_PASSWORD:-nothing}", "C": "${NOT_THERE:-}"}
+    assert resolve(declared, None, WORKER) == {"A": "5432", "B": "swordfish", "C": ""}
+
+
+def test_a_file_may_refer_to_its_own_lines_and_to_the_worker(tmp_path: Path) -> None:
+    """Also by a name that opsdash has too: the file's own line is the target's value."""
+    file = tmp_path / ".env"
+    file.write_text("DATABASE_URL=postgres://u:${SHOP_PASSWORD}@db/shop\nREPLICA_URL=${DATABASE_URL}?ro\n")
+    assert resolve({}, str(file), WORKER) == {
+        "DATABASE_URL": "postgres://u:swordfish@db/shop",
+        "REPLICA_URL": "postgres://u:swordfish@db/shop?ro",
+    }
+
+
+def test_a_file_cannot_get_at_opsdash_s_own_either(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("URL=${DATABASE_URL}\n")
+    with pytest.raises(UnresolvedEnvironment, match="opsdash's own"):
+        resolve({}, str(tmp_path / ".env"), WORKER)
+
+
+def test_the_declared_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("export A=1\nB='two words' # comment\nC=${SHOP_PASSWORD}\nEMPTY=\nBARE\n")
     assert resolve({"A": "declared"}, str(file), WORKER) == {
         "A": "declared",
         "B": "two words",
-        "C": "${SHOP_PASSWORD}",
+        "C": "swordfish",
         "EMPTY": "",
     }
 
