@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
-from dbops.models.job import WORKED_ON
+from dbops.models.job import WORKED_ON, FenceLostError
 from dbops.operations import REGISTRY
 from dbops.operations.base import CancelledError
-from dbops.performance import FenceLostError, Performance
+from dbops.performance import Performance
 from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError
 from dbops.steps import Steps
@@ -20,7 +20,7 @@ from dbops.target.address_of import address_of, secrets_of
 from dbops.target.errors import TargetError
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
-from dbops.truth import Plan, Result, plan_before, with_truth
+from dbops.truth import Pairs, Result, plan_before, with_truth
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def execute(job_id: int, worker: str) -> None:
 
 
 def _work_on(job: Job, heartbeat: Heartbeat) -> None:
-    before = plan_before(job)
+    before = patiently(lambda: plan_before(job))
     try:
         recorder = Recorder(job, Redactor(secrets_of(job.database.target)))
         performance = Performance(job, address_of(job.database.target), recorder, heartbeat)
@@ -60,7 +60,8 @@ def _perform(job: Job, performance: Performance) -> Result:
     try:
         done = operation.perform(performance)
     except CancelledError as cancelled:
-        return Result("cancelled", f"Cancelled by {_canceller(job)}: {cancelled.how}.", facts=cancelled.facts)
+        sentence = f"Cancelled by {_canceller(job)}: {cancelled.how}."
+        return Result("cancelled", sentence, facts={**performance.facts, **cancelled.facts})
     except TargetError as error:
         return _failed(error, performance.facts)
     except FenceLostError:
@@ -87,7 +88,7 @@ def _failed(error: Exception, facts: dict[str, Any] | None = None) -> Result:
     return Result("failed", str(error), type(error).__name__, traceback, facts or {})
 
 
-def _end(job: Job, result: Result, before: Plan, recorder: Recorder) -> None:
+def _end(job: Job, result: Result, before: Pairs, recorder: Recorder) -> None:
     result = patiently(lambda: with_truth(job, result, before))
     recorder.say(f"job {job.pk} {result.state}. {result.outcome}")
     patiently(lambda: _insist(recorder.finish()))
@@ -96,11 +97,11 @@ def _end(job: Job, result: Result, before: Plan, recorder: Recorder) -> None:
 
 
 def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
-    Steps(job.pk).close({"succeeded": "succeeded", "cancelled": "cancelled"}.get(result.state, "failed"))
+    """The last write. A job that was called lost just now is ended all the same: we know how it ended."""
     moved = Job.objects.move(
         job.pk,
         # Who asked to cancel a job that was complete by then is told the truth: it succeeded.
-        ["cancelling"] if result.state == "cancelled" else WORKED_ON,
+        ["cancelling", "lost"] if result.state == "cancelled" else [*WORKED_ON, "lost"],
         result.state,
         held_fence=job.fence,
         outcome=redactor.clean(result.outcome),
@@ -109,20 +110,26 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
         facts=result.facts,
     )
     if not moved:
-        logger.warning("job %s: its end (%s) was not written, it is not ours any more", job.pk, result.state)
+        raise FenceLostError
+    Steps(job.pk, job.fence).close(
+        {"succeeded": "succeeded", "cancelled": "cancelled"}.get(result.state, "failed")
+    )
 
 
 def _insist(written: bool) -> None:
     if not written:
-        raise DatabaseError("what was recorded waits to be written")
+        raise OperationalError("what was recorded waits to be written")
 
 
 def patiently(read_or_write: Callable[[], Read]) -> Read:
-    """The end of a job must reach the rows, however long our own database is away."""
+    """The end of a job must reach the rows, however long our own database is away.
+
+    Only that is waited out: an error that would come again is raised, and the job is ended by evidence later.
+    """
     while True:
         try:
             return read_or_write()
-        except DatabaseError as error:
+        except (OperationalError, InterfaceError) as error:
             logger.warning("the end of a job waits, our database fails: %s", error)
             connection.close()
             time.sleep(OWN_DATABASE_PAUSE_S)

@@ -8,17 +8,20 @@ from django.db import DatabaseError, connection
 
 from dbops import conf
 from dbops.models import Job
+from dbops.models.job import WORKED_ON
 
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5
+# The job stands in one of these as long as it is this worker's.
+HELD = (*WORKED_ON, "lost")
 
 
 class Heartbeat:
     """While it is open: beats every HEARTBEAT_S, and looks twice a second whether a person asked to stop.
 
     `cancel_asked` and `fence_lost` are set once and for all. When our database does not answer, nothing is
-    set: the work goes on, and the job is called lost only by a sweeper that can read the rows.
+    set: the work goes on. A job that was called lost meanwhile is taken back.
     """
 
     def __init__(self, job: Job) -> None:
@@ -46,7 +49,7 @@ class Heartbeat:
                 try:
                     self._listen()
                     if beats_in <= 0:
-                        self._beat()
+                        Job.objects.beat(self._job_id, self._fence)
                         beats_in = conf.knob("HEARTBEAT_S")
                 except DatabaseError as error:
                     logger.warning("job %s: no heartbeat, our database fails: %s", self._job_id, error)
@@ -56,11 +59,11 @@ class Heartbeat:
 
     def _listen(self) -> None:
         state = Job.objects.filter(pk=self._job_id, fence=self._fence).values_list("state", flat=True).first()
+        if state == "lost":
+            logger.warning("job %s was called lost while our database was away", self._job_id)
+            if Job.objects.take_back(self._job_id, self._fence):
+                return
         if state == "cancelling":
             self.cancel_asked.set()
-        if state in (None, "lost"):
-            self.fence_lost.set()
-
-    def _beat(self) -> None:
-        if not Job.objects.beat(self._job_id, self._fence):
+        if state not in HELD:
             self.fence_lost.set()

@@ -73,6 +73,7 @@ def _insert(
     job = Job.objects.create(
         database=database,
         identity=database.identity,
+        database_name=database.name,
         operation=operation,
         changing=REGISTRY[operation].changing,
         arguments=arguments,

@@ -1,13 +1,18 @@
 """Jobs whose worker vanished: called lost, then ended by evidence. Nothing is run again."""
 
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
 from dbops import conf
-from dbops.inspection import inspect_now
-from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, Steps
 from dbops.transcript.live import publish_change
-from dbops.truth import Plan, plan_after, recorded_now
+from dbops.truth import Finding, Pairs, look, pairs, recorded_words
+
+PAUSE_S = 15
 
 
 def find_lost() -> list[Job]:
@@ -23,35 +28,72 @@ def find_lost() -> list[Job]:
 
 
 def resolve_lost(job_id: int) -> None:
-    """End a lost job when the guard is seen free: then nothing of it works on the database any more."""
-    job = Job.objects.select_related("database__target").filter(pk=job_id, state="lost").first()
-    if job is None:
+    """End a lost job when nothing of it works on the database any more, as the database itself says."""
+    if not Job.objects.claim_look(job_id, conf.knob("INSPECTION_TIMEOUT_S") + PAUSE_S):
         return
-    inspection = inspect_now(job.database.target)
-    after = plan_after(inspection, job)
-    guard = report_of(inspection, job.database.alias).get("guard") or {}
-    if after is not None and not guard.get("held"):
-        _end(job, planned_by(job), after, inspection.pk)
+    job = Job.objects.select_related("database__target").get(pk=job_id)
+    finding = look(job)
+    if at_rest(finding):
+        _end(job, finding)
+    else:
+        _explain(job, finding)
+    publish_change(job.pk)
 
 
-def planned_by(job: Job) -> Plan:
-    """The migrations that the agent said it would apply."""
-    names = job.steps.filter(kind=MIGRATION).order_by("position").values_list("name", flat=True)
-    return [name.split(".", 1) for name in names]
+def at_rest(finding: Finding) -> bool:
+    """Proven: the guard is free, and no session of the job is left. Unknown is not free."""
+    quiet = finding.sessions == [] if finding.has_server else True
+    return finding.applied is not None and finding.guard_held is False and quiet
 
 
-def _end(job: Job, planned: Plan, after: Plan, inspection_id: int) -> None:
-    complete = bool(planned) and not any(pair in after for pair in planned)
+def _end(job: Job, finding: Finding) -> None:
+    planned = planned_by(job)
+    applied = finding.applied or []
+    recorded = [pair for pair in planned if pair in applied]
+    complete = bool(planned) and recorded == planned
     state = "succeeded" if complete else "cancelled" if job.cancel_asked_at else "failed"
-    Steps(job.pk).close("succeeded" if complete else "failed")
-    Job.objects.move(
+    ended = Job.objects.move(
         job.pk,
         ["lost"],
         state,
         held_fence=job.fence,
-        outcome="The worker vanished. The guard is free: nothing works on the database any more. "
-        + recorded_now(planned, after),
+        # Whoever held it finds that it does not any more.
+        fence=F("fence") + 1,
+        outcome="The worker vanished. The guard is free and no session of the job is left: nothing works on "
+        f"the database any more. {recorded_words(recorded, finding)}",
         error_type="" if complete else "WorkerLost",
-        facts={**job.facts, "after": {"plan": after, "inspection": inspection_id}},
+        facts={
+            **job.facts,
+            "after": {"plan": finding.left, "inspection": finding.inspection_id},
+            "recorded": recorded,
+        },
     )
-    publish_change(job.pk)
+    if ended:
+        Steps(job.pk, job.fence).close("succeeded" if complete else "failed")
+
+
+def planned_by(job: Job) -> Pairs:
+    """The migrations that the agent said it would apply."""
+    names = job.steps.filter(kind=MIGRATION).order_by("position").values_list("name", flat=True)
+    return pairs(list(names))
+
+
+def _explain(job: Job, finding: Finding) -> None:
+    """Why it is still lost; the next look comes after a pause."""
+    outcome = (
+        f"The worker {job.worker} stopped giving signs of life, and {why_not_proven(finding)}. Nothing else "
+        "may change this database until that is known. It is looked at again by itself; staff can resolve it."
+    )
+    again = timezone.now() + timedelta(seconds=PAUSE_S)
+    still = Job.objects.filter(pk=job.pk, state="lost", fence=job.fence)
+    still.update(outcome=outcome, look_again_at=again, version=F("version") + 1)
+
+
+def why_not_proven(finding: Finding) -> str:
+    if finding.applied is None:
+        return f"its target cannot be inspected ({finding.problem.rstrip('.')})"
+    if finding.guard_held:
+        return "something still holds the guard of the database"
+    if finding.sessions:
+        return f"the server still has a session of the job (pid {finding.sessions[0]['pid']})"
+    return "the database has nothing that could show whether it still works"

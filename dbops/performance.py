@@ -1,14 +1,16 @@
 """The hands that an operation gets: the agent's conversation, the steps, the transcript."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from dbops import conf
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
+from dbops.models.job import FenceLostError
 from dbops.operations.base import CancelledError, OnEvent
 from dbops.postgres.identity import own_identity
 from dbops.steps import Steps
@@ -21,6 +23,10 @@ from dbops.transcript.recorder import Recorder
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.1
+# Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
+KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
+# After a failure our database is left alone for this long, so that the target does not wait for it.
+PAUSE_S = 2.0
 # The rungs of the agent's ladder, in words (dbops.agent.ladder).
 RUNGS = {
     "at once": "it was ended before it began to work",
@@ -28,10 +34,6 @@ RUNGS = {
     "terminate": "it did not end by itself in time and was terminated",
     "kill": "it did not end in time and was killed",
 }
-
-
-class FenceLostError(Exception):
-    """This worker does not hold the job any more; it stops and writes nothing."""
 
 
 class Performance:
@@ -42,10 +44,11 @@ class Performance:
         self.address = address
         self.recorder = recorder
         self.heartbeat = heartbeat
-        self.steps = Steps(job.pk)
+        self.steps = Steps(job.pk, job.fence)
         # What the agent reported besides its answer: known also when there is no answer.
         self.facts: dict[str, Any] = {}
         self._late: list[Callable[[], None]] = []
+        self._not_before = 0.0
 
     @property
     def alias(self) -> str:
@@ -64,6 +67,8 @@ class Performance:
             **arguments,
             "guard": {"label": f"{self.label} on {self.job.database}"},
             "forbidden_identity": own_identity(),
+            # Not another database than the one that the person saw.
+            "expected_identity": self.job.identity,
         }
         # A worker that was paused may have lost the job meanwhile; it must not begin then.
         if not Job.objects.beat(self.job.pk, self.job.fence):
@@ -84,7 +89,7 @@ class Performance:
         self._write(lambda: self._running(backend_pid))
 
     def plan_steps(self, kind: str, names: list[str]) -> None:
-        self.facts["plan"] = names
+        self.facts["plan"] = [*self.facts.get("plan", []), *names]
         self._write(lambda: self.steps.plan(kind, names))
 
     def begin_step(self, kind: str, name: str) -> None:
@@ -101,11 +106,14 @@ class Performance:
     def catch_up(self) -> bool:
         """Write what waits for our database; False when it still does not answer."""
         while self._late:
+            if time.monotonic() < self._not_before:
+                return False
             try:
                 self._late[0]()
-            except DatabaseError as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("job %s: its steps wait, our database fails: %s", self.job.pk, error)
                 connection.close()
+                self._not_before = time.monotonic() + PAUSE_S
                 return False
             self._late.pop(0)
         return True
@@ -132,10 +140,10 @@ class Performance:
 
     def _running(self, backend_pid: int | None) -> None:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
-        if backend_pid:
+        if backend_pid and not self.job.backend_pid:
             # The first one works; a later one only reads what is recorded.
-            first = Job.objects.filter(pk=self.job.pk, fence=self.job.fence, backend_pid=None)
-            first.update(backend_pid=backend_pid)
+            self.job.backend_pid = backend_pid
+            Job.objects.touch(self.job.pk, self.job.fence, backend_pid=backend_pid)
 
     def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
         end = conversation.end
@@ -143,7 +151,8 @@ class Performance:
         if conversation.answer is not None:
             return conversation.answer.data
         if conversation.failure is not None:
-            self.facts.update(conversation.failure.facts)
+            facts = conversation.failure.facts
+            self.facts.update({key: facts[key] for key in KEPT_FACTS if key in facts})
         if self.heartbeat.cancel_asked.is_set() and end.rung:
             raise CancelledError(RUNGS[end.rung], self.facts)
         if conversation.failure is not None:

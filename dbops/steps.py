@@ -1,8 +1,10 @@
-"""The steps of a job in the rows, as an operation reports them."""
+"""The steps of a job in the rows, as an operation reports them. Each write is whole or not at all, so that
+one that is tried again counts once."""
 
 from dataclasses import dataclass
 
-from django.db.models import F, Max
+from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from dbops.models import Job, Step
@@ -12,10 +14,12 @@ MIGRATION = "migration"
 
 @dataclass(frozen=True)
 class Steps:
-    """Begin and end steps by name; at most one runs at a time."""
+    """Begin and end steps by name, for the worker that holds the job with this fence."""
 
     job_id: int
+    fence: int
 
+    @transaction.atomic
     def plan(self, kind: str, names: list[str]) -> None:
         """Steps that are to come; those of migrations are what the progress bar counts."""
         first = self._next_position()
@@ -23,8 +27,10 @@ class Steps:
             Step(job_id=self.job_id, position=first + offset, kind=kind, name=name)
             for offset, name in enumerate(names)
         )
-        Job.objects.filter(pk=self.job_id).update(total_count=len(names), version=F("version") + 1)
+        planned = Step.objects.filter(job_id=self.job_id, kind=MIGRATION).count()
+        Job.objects.touch(self.job_id, self.fence, total_count=planned)
 
+    @transaction.atomic
     def begin(self, kind: str, name: str) -> None:
         step = (
             Step.objects.filter(job_id=self.job_id, name=name, state="pending").order_by("position").first()
@@ -33,15 +39,14 @@ class Steps:
             step = Step(job_id=self.job_id, position=self._next_position(), kind=kind, name=name)
         step.state, step.started_at = Step.State.RUNNING, timezone.now()
         step.save()
-        self._changed()
+        Job.objects.touch(self.job_id, self.fence)
 
+    @transaction.atomic
     def end(self, name: str, state: str, *, duration_ms: int, statements: int | None = None) -> None:
         running = Step.objects.filter(job_id=self.job_id, name=name, state="running")
-        ended = running.update(state=state, duration_ms=duration_ms, statements=statements)
-        counted = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").count()
-        if ended:
-            Job.objects.filter(pk=self.job_id).update(done_count=counted)
-        self._changed()
+        running.update(state=state, duration_ms=duration_ms, statements=statements)
+        done = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").count()
+        Job.objects.touch(self.job_id, self.fence, done_count=done)
 
     def close(self, state: str) -> None:
         """At the job's end: what still runs ended as the job did, what never began was not reached."""
@@ -54,6 +59,3 @@ class Steps:
     def _next_position(self) -> int:
         last = Step.objects.filter(job_id=self.job_id).aggregate(last=Max("position"))["last"]
         return 1 if last is None else last + 1
-
-    def _changed(self) -> None:
-        Job.objects.filter(pk=self.job_id).update(version=F("version") + 1)

@@ -30,34 +30,70 @@ def settings_by_alias() -> dict[str, dict[str, Any]]:
     return settings
 
 
-def open_or_refuse(alias: str, forbidden_identity: str) -> Any:
-    """The alias's open connection. A Failure when it cannot be had or leads to opsdash's own database."""
+def open_or_refuse(alias: str, forbidden_identity: str, expected_identity: str = "") -> Any:
+    """The alias's open connection. A Failure when it cannot be had, leads to opsdash's own database or, when
+    one is expected, to another than that."""
     if alias not in settings_by_alias():
         known = ", ".join(sorted(settings_by_alias()))
         raise Failure("bad_argument", f"There is no database alias {alias}; there are: {known}.", "person")
-    connection, why, detail = reach(alias)
+    connection, why, detail = made(alias)
+    if not why and connection.vendor == "sqlite":
+        # Its path says who it is. Opened first, a wrong file that is missing would be made.
+        refuse_wrong(connection, forbidden_identity, expected_identity)
+    if not why:
+        why, detail = connected(connection)
     if why:
         raise Failure("unreachable", detail, "server", {"reason": why, "alias": alias})
-    if forbidden_identity and identity(connection) == forbidden_identity:
-        raise Failure("own_database", f"The alias {alias} leads to opsdash's own database.", "person")
+    refuse_wrong(connection, forbidden_identity, expected_identity)
     return connection
+
+
+def refuse_wrong(connection: Any, forbidden: str, expected: str) -> None:
+    found = identity(connection) if forbidden or expected else ""
+    if forbidden and found == forbidden:
+        message = f"The alias {connection.alias} leads to opsdash's own database."
+        raise Failure("own_database", message, "person")
+    if expected and found != expected:
+        facts = {"identity": found, "expected_identity": expected}
+        raise Failure("other_database", another(connection.alias, found, expected), "person", facts)
+
+
+def another(alias: str, found: str, expected: str) -> str:
+    if found:
+        known = "leads to another database than the one the job was asked for"
+        return f"The alias {alias} {known}: to {found}, not to {expected}."
+    unknown = "leads to a database that does not tell its identity"
+    return f"The alias {alias} {unknown}; the job was asked for {expected}."
 
 
 def reach(alias: str) -> tuple[Any, str, str]:
     """(connection or None, reason, detail): it is connected when the reason is ""."""
+    connection, why, detail = made(alias)
+    if not why:
+        why, detail = connected(connection)
+    return connection, why, detail
+
+
+def made(alias: str) -> tuple[Any, str, str]:
+    """As reach, without connecting."""
     try:
         connection = connections[alias]
     except (ImproperlyConfigured, ImportError) as problem:
         return None, "driver_missing", clean(problem)
     if connection.vendor == "unknown":
         return connection, "other", "The settings name no database engine for this alias."
+    return connection, "", ""
+
+
+def connected(connection: Any) -> tuple[str, str]:
+    """(reason, detail), both "" when it is."""
     try:
         connection.ensure_connection()
     except (ImproperlyConfigured, ImportError) as problem:
-        return connection, "other", clean(problem)
+        return "other", clean(problem)
     except DatabaseError as problem:
-        return connection, unreachable.reason(connection, problem), clean(problem)
-    return connection, "", ""
+        return unreachable.reason(connection, problem), clean(problem)
+    return "", ""
 
 
 def renewed(alias: str) -> Any:
@@ -74,12 +110,21 @@ def identity(connection: Any) -> str:
         return "sqlite:" + real if real else ""
     if connection.vendor != "postgresql":
         return ""
+    rows = allowed_rows(connection, IDENTITY_SQL)
+    return "postgres:{}:{}".format(*rows[0]) if rows else ""
+
+
+def allowed_rows(connection: Any, query: str, parameters: Any = ()) -> list[Any] | None:
+    """None where the server does not let us ask. With AUTOCOMMIT off the next question can still be asked."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(IDENTITY_SQL)
-            return "postgres:{}:{}".format(*cursor.fetchone())
+            cursor.execute(query, parameters)
+            rows: list[Any] = cursor.fetchall()
+            return rows
     except DatabaseError:
-        return ""
+        if not connection.get_autocommit():
+            connection.rollback()
+        return None
 
 
 def server(connection: Any) -> dict[str, Any]:

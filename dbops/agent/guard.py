@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from . import cancel, sqlite
+from . import cancel, databases, sqlite
 from .failures import Failure, describe
 
 if TYPE_CHECKING:
@@ -28,22 +28,26 @@ KEYS = (0x6F707364, 0x64617368)
 CHECK_EVERY_S = 3.0
 SUFFIX = ".opsdash-guard"
 NOBODY = {"held": False, "by": None, "pid": None, "since": None}
+# Nothing was read: neither held nor free may be claimed.
+UNREAD = dict(NOBODY, held=None, kind="")
 
 # A lock with two keys has objsubid 2: https://www.postgresql.org/docs/current/view-pg-locks.html
 HOLDER_SQL = """
-SELECT l.pid, a.application_name, a.backend_start, l.pid = pg_backend_pid()
-  FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %s AND l.objid = %s
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+SELECT pid, pid = pg_backend_pid()
+  FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s AND objid = %s
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+# Apart: some servers show their locks to everybody, and their sessions not.
+NAME_SQL = "SELECT application_name, backend_start FROM pg_stat_activity WHERE pid = %s"
 
 
 def holder(connection: Any) -> dict[str, Any]:
-    """Who holds the guard now: held, by, pid, since."""
+    """Who holds the guard now: kind, held, by, pid, since. Without a guard: kind "none", held None, no more."""
     if connection.vendor == "postgresql":
-        return postgres_holder(connection)
+        return dict(postgres_holder(connection), kind=PostgresGuard.kind)
     path = file_of(connection)
-    return file_holder(path) if path else NOBODY
+    return dict(file_holder(path), kind=FileGuard.kind) if path else {"held": None, "kind": NoGuard.kind}
 
 
 def file_of(connection: Any) -> str:
@@ -58,7 +62,9 @@ def postgres_holder(connection: Any) -> dict[str, Any]:
         row = cursor.fetchone()
     if row is None:
         return NOBODY
-    return {"held": True, "by": row[1], "pid": row[0], "since": row[2].isoformat() if row[2] else None}
+    named = databases.allowed_rows(connection, NAME_SQL, row[:1])
+    by, since = named[0] if named else (None, None)
+    return {"held": True, "by": by, "pid": row[0], "since": since.isoformat() if since else None}
 
 
 def file_holder(path: str) -> dict[str, Any]:
@@ -142,7 +148,7 @@ class PostgresGuard:
     def is_held(self) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(HOLDER_SQL, KEYS)
-            return any(row[3] for row in cursor.fetchall())
+            return any(row[1] for row in cursor.fetchall())
 
     def release(self) -> None:
         self.connection.close()

@@ -17,6 +17,7 @@ from . import databases, guard, redaction, sqlite, unreachable
 from .failures import Failure, clean
 from .frames import PROTOCOL
 from .history import History
+from .job_sessions import job_sessions
 from .session import is_read_only
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ BLANK = {
     "detail": "",
     "own_database": False,
     "read_only_confirmed": False,
-    "guard": guard.NOBODY,
+    "guard": guard.UNREAD,
+    # None: not known. A list: see job_sessions.
+    "job_sessions": None,
     "applied": [],
     "migrations": {},
     "plan": [],
@@ -100,6 +103,7 @@ def read(connection: Any, forbidden: str) -> dict[str, Any]:
         "missing": is_missing(connection),
         "read_only_confirmed": is_read_only(connection),
         "guard": guard.holder(connection),
+        "job_sessions": job_sessions(connection),
         **databases.server(connection),
         **History(connection, databases.recorded(connection)).facts(),
     }

@@ -1,6 +1,7 @@
 """perform: the target's own migrate, forward, under the guard.
 
-Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity.
+Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
+expected_identity: of the database that the person saw when asking; "" or none: not compared.
 Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed.
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
 nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
@@ -33,9 +34,11 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
         )
     migrate = Migrate(arguments, channel, utility)
     forbidden = arguments.get("forbidden_identity") or ""
-    connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden)
+    expected = arguments.get("expected_identity") or ""
+    connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden, expected)
     with guard.held(connection, (arguments.get("guard") or {}).get("label") or "opsdash") as watch:
-        channel.event("guard", alias=connection.alias, taken=True, kind=watch.guard.kind)
+        kind = watch.guard.kind
+        channel.event("guard", alias=connection.alias, taken=kind != guard.NoGuard.kind, kind=kind)
         return migrate.run(connection, watch)
 
 

@@ -1,11 +1,12 @@
 """Inspecting a target: one at a time, through the door, into the rows."""
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -14,12 +15,15 @@ from dbops.inspection.judge import judge, plan_of
 from dbops.inspection.trouble import trouble
 from dbops.models import Inspection, Job, Target, TargetDatabase
 from dbops.models.job import ACTIVE
+from dbops.models.status import Status
 from dbops.postgres.identity import own_identity
 from dbops.redaction import Redactor
-from dbops.sealing import seal
+from dbops.sealing import CannotUnsealError, seal
 from dbops.target import door
 from dbops.target.address_of import address_of, secrets_of
 from dbops.target.errors import TargetError
+
+logger = logging.getLogger(__name__)
 
 
 def due() -> QuerySet[Target]:
@@ -48,23 +52,43 @@ def _is_free() -> Q:
 
 
 def inspect_now(target: Target) -> Inspection:
-    """Inspect, whoever else does; an older report never replaces a newer one."""
+    """Inspect, whoever else does; an older report never replaces a newer one. Whatever goes wrong with the
+    target is kept as a failure; only our own database being away is raised."""
     started = timezone.now()
     inspection = Inspection.objects.create(target=target, started_at=started)
     try:
-        answer = door.call(
-            address_of(target),
-            "inspect",
-            {"aliases": target.aliases or None, "forbidden_identity": own_identity(), "session": session()},
-            timeout_s=conf.knob("INSPECTION_TIMEOUT_S"),
-        )
+        redactor = Redactor(secrets_of(target))
+        _keep_answer(target, inspection, redactor, _ask(target))
     except TargetError as error:
-        _keep_failure(target, inspection, error)
-    else:
-        _keep_answer(target, inspection, answer)
-    Target.objects.filter(pk=target.pk).update(inspecting_since=None)
+        evidence = redactor.clean(error.traceback or error.output)
+        _keep_failure(target, inspection, error, trouble(error, redactor.clean(str(error)), evidence))
+    except CannotUnsealError as error:
+        _keep_failure(target, inspection, error, Status("broken", str(error), reason="CannotUnsealError"))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("inspection of %s: an error of opsdash itself", target.name)
+        _keep_failure(target, inspection, error, Status("unknown", ours(error), reason=type(error).__name__))
+    Target.objects.filter(pk=target.pk, inspecting_since__lte=timezone.now()).update(inspecting_since=None)
     _thin(target)
     return inspection
+
+
+def ours(error: Exception) -> str:
+    return (
+        f"opsdash itself failed to inspect it ({type(error).__name__}). Nothing was changed. "
+        "The worker's log has the details."
+    )
+
+
+def _ask(target: Target) -> Mapping[str, Any]:
+    arguments = {
+        "aliases": target.aliases or None,
+        "forbidden_identity": own_identity(),
+        "session": session(),
+    }
+    timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
+    return door.call(address_of(target), "inspect", arguments, timeout_s=timeout_s)
 
 
 def session() -> dict[str, Any]:
@@ -76,10 +100,7 @@ def session() -> dict[str, Any]:
     }
 
 
-def _keep_failure(target: Target, inspection: Inspection, error: TargetError) -> None:
-    redactor = Redactor(secrets_of(target))
-    evidence = error.traceback or error.output
-    status = trouble(error, redactor.clean(str(error)), redactor.clean(evidence))
+def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:
     inspection.outcome = Inspection.Outcome.FAILED
     inspection.error_type = type(error).__name__
     inspection.error_sentence = status.detail
@@ -95,20 +116,23 @@ def _keep_failure(target: Target, inspection: Inspection, error: TargetError) ->
             database.save()
 
 
-def _keep_answer(target: Target, inspection: Inspection, answer: Mapping[str, Any]) -> None:
+def _keep_answer(
+    target: Target, inspection: Inspection, redactor: Redactor, answer: Mapping[str, Any]
+) -> None:
+    reports = [(report.get("connection"), in_the_open(report, redactor)) for report in answer["databases"]]
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
-    inspection.report = without_connections(answer)
+    inspection.report = {**answer, "databases": [report for _, report in reports]}
     inspection.finished_at = timezone.now()
     versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
     with transaction.atomic():
         inspection.save()
         if not _newest(target, inspection.started_at, statuses=[], **versions):
             return
-        for report in answer["databases"]:
-            _keep_database(target, report, inspection.started_at)
-        named = [report["alias"] for report in answer["databases"]]
+        for connection, report in reports:
+            _keep_database(target, report, connection, inspection.started_at)
+        named = [report["alias"] for _, report in reports]
         target.databases.exclude(alias__in=named).update(in_settings=False)
 
 
@@ -118,7 +142,7 @@ def _newest(target: Target, started: datetime, **fields: Any) -> bool:
     return Target.objects.filter(older, pk=target.pk).update(inspected_at=started, **fields) == 1
 
 
-def _keep_database(target: Target, report: Mapping[str, Any], started: datetime) -> None:
+def _keep_database(target: Target, report: Mapping[str, Any], connection: Any, started: datetime) -> None:
     database, _ = TargetDatabase.objects.select_for_update().get_or_create(
         target=target, alias=report["alias"]
     )
@@ -130,7 +154,7 @@ def _keep_database(target: Target, report: Mapping[str, Any], started: datetime)
     database.server_version = str(report.get("server_version") or "")
     # A server that is away for a moment does not become another database.
     database.identity = str(report.get("identity") or database.identity)
-    database.sealed_connection = _sealed(report.get("connection"))
+    database.sealed_connection = _sealed(connection)
     database.pending_count = len(plan_of(report))
     database.applied_count = len(report.get("applied") or [])
     database.inspected_at = started
@@ -142,12 +166,19 @@ def _sealed(connection: Any) -> str:
     return seal(json.dumps(connection)) if connection else ""
 
 
-def without_connections(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The report as it is kept in the open: no password, no connection settings."""
-    databases = [
-        {key: value for key, value in report.items() if key != "connection"} for report in answer["databases"]
+def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """A report as it is kept: no connection settings, and no secret in what the target or its server said.
+    Names are left alone: a migration may be called like somebody's password."""
+    errors = [
+        {
+            **error,
+            "message": redactor.clean(error["message"]),
+            "traceback": redactor.clean(error["traceback"]),
+        }
+        for error in report.get("errors") or []
     ]
-    return {**answer, "databases": databases}
+    cleaned = {**report, "errors": errors, "detail": redactor.clean(report.get("detail") or "")}
+    return {key: value for key, value in cleaned.items() if key != "connection"}
 
 
 def _thin(target: Target) -> None:

@@ -34,7 +34,9 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("starting", "lost"): "its worker stopped giving signs of life",
     ("running", "lost"): "its worker stopped giving signs of life",
     ("cancelling", "lost"): "its worker stopped giving signs of life",
-    ("lost", "failed"): "the guard is free: nothing works on the database any more",
+    ("lost", "running"): "its worker gives signs of life again: only opsdash's own database was away",
+    ("lost", "cancelling"): "the same, and a person asked to stop it",
+    ("lost", "failed"): "the guard is free: nothing works on the database any more; or staff said so",
     ("lost", "succeeded"): "the guard is free and all it had to do is recorded",
     ("lost", "cancelled"): "the guard is free, and it had been asked to stop",
 }
@@ -45,6 +47,10 @@ FINAL = ("succeeded", "failed", "cancelled")
 
 class IllegalTransitionError(Exception):
     """Our own mistake: code asked for an edge that TRANSITIONS does not have."""
+
+
+class FenceLostError(Exception):
+    """This worker does not hold the job any more; it stops and writes nothing."""
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -90,9 +96,32 @@ class JobQuerySet(models.QuerySet["Job"]):
         held = self.filter(pk=job_id, fence=fence, state__in=WORKED_ON)
         return held.update(heartbeat_at=timezone.now()) == 1
 
+    def take_back(self, job_id: int, fence: int) -> bool:
+        """A worker that was called lost goes on, unless the job was ended by evidence or by a person."""
+        asked_to_stop = self.filter(pk=job_id, cancel_asked_at__isnull=False).exists()
+        state = "cancelling" if asked_to_stop else "running"
+        now = timezone.now()
+        return self.move(job_id, ["lost"], state, held_fence=fence, outcome="", heartbeat_at=now)
+
+    def touch(self, job_id: int, fence: int, **fields: Any) -> None:
+        """Write columns of a job that this worker holds, and tell that it changed.
+
+        Raises FenceLostError when it is not this worker's any more.
+        """
+        held = self.filter(pk=job_id, fence=fence).exclude(state__in=FINAL)
+        if held.update(version=F("version") + 1, **fields) != 1:
+            raise FenceLostError
+
     def silent(self, seconds: float) -> "JobQuerySet":
         limit = timezone.now() - timedelta(seconds=seconds)
         return self.filter(state__in=WORKED_ON, heartbeat_at__lt=limit)
+
+    def claim_look(self, job_id: int, pause_s: float) -> bool:
+        """Of several that would look after a lost job, one does; the next may after `pause_s`."""
+        now = timezone.now()
+        due = Q(look_again_at=None) | Q(look_again_at__lt=now)
+        lost = self.filter(due, pk=job_id, state="lost")
+        return lost.update(look_again_at=now + timedelta(seconds=pause_s)) == 1
 
     def waiting(self, seconds: float) -> "JobQuerySet":
         """Queued and not published for this long: its message may be lost."""
@@ -111,7 +140,9 @@ class Job(models.Model):
         LOST = "lost", "lost"
 
     database = models.ForeignKey(TargetDatabase, on_delete=models.PROTECT, related_name="jobs")
-    # The identity that the database had when the job was asked for; two targets may lead to one database.
+    # What the database was when the job was asked for: its name, and its identity (two targets may lead to
+    # one database). A target whose environment changed since is refused by the agent.
+    database_name = models.CharField(max_length=1000, blank=True)
     identity = models.CharField(max_length=1000, blank=True)
     operation = models.CharField(max_length=50)
     changing = models.BooleanField(default=True)
@@ -134,6 +165,8 @@ class Job(models.Model):
     published_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # While it is lost: when its truth is looked for again.
+    look_again_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     cancel_asked_at = models.DateTimeField(null=True, blank=True)
     cancel_asked_by = models.CharField(max_length=200, blank=True)

@@ -19,8 +19,8 @@ class Migrate:
 
     def perform(self, context: Context) -> Done:
         answer = context.agent("perform", request(context), lambda *event: follow(context, *event))
-        recorded = [list(pair) for pair in answer.get("recorded_after", [])]
-        return Done(outcome(recorded), {"recorded": recorded})
+        kept = ("recorded_after", "recorded_known", "nothing_to_do")
+        return Done(outcome(answer), {key: answer[key] for key in kept if key in answer})
 
 
 def request(context: Context) -> dict[str, Any]:
@@ -69,9 +69,14 @@ def step_name(data: Mapping[str, Any]) -> str:
     return f"{data['app']}.{data['name']}" if data.get("app") else str(data["kind"])
 
 
-def outcome(recorded: list[list[str]]) -> str:
+def outcome(answer: Mapping[str, Any]) -> str:
+    recorded = answer.get("recorded_after") or []
+    if answer.get("nothing_to_do"):
+        return "There was nothing to apply."
+    if not answer.get("recorded_known", True):
+        return "migrate ended without an error."
     if not recorded:
-        return "There was nothing to apply; the database is as it was."
+        return "migrate ended without an error and recorded no migration."
     names = ", ".join(f"{app}.{name}" for app, name in recorded)
     count = f"{len(recorded)} migration{'s' if len(recorded) > 1 else ''}"
     return f"Applied and recorded {count}: {names}."

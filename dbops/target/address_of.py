@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from dbops.models import Target
 from dbops.sealing import unseal
+from dbops.target import words
 from dbops.target.address import Address
 from dbops.target.environment import resolve
 from dbops.target.errors import UnresolvedEnvironment
@@ -36,7 +37,9 @@ def secrets_of(target: Target) -> set[str]:
     env = _env(target)
     values = {*sealed.values(), *(env.get(name, "") for name in sealed)}
     passwords = {password_in(value) for value in env.values()}
-    return {value for value in values | passwords | _database_passwords(target) if value}
+    # What stands in a .env file under a name that sounds secret (PASSWORD, TOKEN, KEY ...) is one.
+    named = set(words.secrets_of(env))
+    return {value for value in values | passwords | named | _database_passwords(target) if value}
 
 
 def _env(target: Target) -> Mapping[str, str]:

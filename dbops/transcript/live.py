@@ -7,6 +7,7 @@ keeps is the unfinished last line, for those who come while it stands, and that 
 
 import json
 import logging
+import time
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,17 @@ from dbops import conf
 logger = logging.getLogger(__name__)
 
 TAIL_KEPT_S = 3600
+# After a failure Redis is left alone for this long, so that a job does not wait for it.
+PAUSE_S = 2.0
+
+
+class Away:
+    """Until when Redis is not asked (time.monotonic)."""
+
+    until = 0.0
+
+
+_away = Away()
 
 
 def channel(job_id: int) -> str:
@@ -50,6 +62,8 @@ def publish_change(job_id: int) -> None:
 
 
 def _publish(job_id: int, message: dict[str, Any], keep: str | None = None) -> None:
+    if time.monotonic() < _away.until:
+        return
     try:
         with _client().pipeline(transaction=False) as commands:
             if keep is not None:
@@ -57,6 +71,7 @@ def _publish(job_id: int, message: dict[str, Any], keep: str | None = None) -> N
             commands.publish(channel(job_id), json.dumps(message))
             commands.execute()
     except redis.RedisError as error:
+        _away.until = time.monotonic() + PAUSE_S
         logger.warning("job %s: the live tail is not told, followers read the rows: %s", job_id, error)
 
 

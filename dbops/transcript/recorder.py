@@ -4,16 +4,20 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from dbops import conf
 from dbops.models import Job, TranscriptChunk
+from dbops.models.job import FINAL, FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import live
 from dbops.transcript.lines import LineSplitter
 
 logger = logging.getLogger(__name__)
+
+# After a failure our database is left alone for this long, so that the target does not wait for it.
+PAUSE_S = 2.0
 
 
 class Recorder:
@@ -36,6 +40,7 @@ class Recorder:
         self._waiting_bytes = 0
         self._waiting_since = 0.0
         self._sent_tail = ""
+        self._not_before = 0.0
 
     def feed(self, data: bytes) -> None:
         """Output of the target, cut anywhere."""
@@ -45,14 +50,16 @@ class Recorder:
     def say(self, sentence: str) -> None:
         """A line of our own; it comes after all output so far, on a line of its own."""
         self._add(self._splitter.feed(b"", final=True))
-        self._add([f"opsdash: {line}" for line in self.redactor.clean(sentence).splitlines()])
+        # A sentence may quote what no UTF-8 can hold.
+        words = self.redactor.clean(sentence).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        self._add([f"opsdash: {line}" for line in words.splitlines()])
         self.flush_when_due()
 
     def finish(self) -> bool:
         """Everything that was said becomes lines; False when our database did not take it: call again."""
         self._add(self._splitter.feed(b"", final=True))
         if self._dropped:
-            self._waiting.append(
+            self._keep(
                 f"opsdash: the transcript is full; {self._dropped} more lines were printed and are not kept."
             )
             self._dropped = 0
@@ -68,12 +75,15 @@ class Recorder:
     def flush(self) -> bool:
         """Write what waits; False when our database did not take it (it waits on)."""
         self._waiting_since = self._clock()
-        if self._waiting:
+        while self._waiting:
+            if self._clock() < self._not_before:
+                return False
             try:
                 first, lines = self._write()
-            except DatabaseError as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("job %s: the transcript waits, our database fails: %s", self.job_id, error)
                 connection.close()
+                self._not_before = self._clock() + PAUSE_S
                 return False
             live.publish_lines(self.job_id, first, lines)
         self._publish_tail()
@@ -83,29 +93,56 @@ class Recorder:
         if lines and not self._waiting:
             self._waiting_since = self._clock()
         for line in lines:
-            size = len(line.encode("utf-8", "replace")) + 1
+            size = size_of(line)
             if self._bytes + self._waiting_bytes + size > conf.knob("TRANSCRIPT_BYTES"):
                 self._dropped += 1
                 continue
-            self._waiting.append(line.encode("utf-8", "replace").decode())
-            self._waiting_bytes += size
+            self._keep(line)
+
+    def _keep(self, line: str) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += size_of(line)
 
     def _write(self) -> tuple[int, list[str]]:
-        lines, first = self._waiting, self._last_line + 1
-        last = self._last_line + len(lines)
-        with transaction.atomic():
-            TranscriptChunk.objects.create(
-                job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=timezone.now()
-            )
-            Job.objects.filter(pk=self.job_id, fence=self.fence).update(
-                last_line=last, transcript_bytes=self._bytes + self._waiting_bytes
-            )
-        self._bytes += self._waiting_bytes
-        self._last_line, self._waiting, self._waiting_bytes = last, [], 0
+        """One chunk, of BATCH_BYTES at most; what had to wait may be many."""
+        lines, size = self._next_chunk()
+        first, last = self._last_line + 1, self._last_line + len(lines)
+        try:
+            self._insert(first, last, lines, self._bytes + size)
+        except IntegrityError:
+            # The commit of a try before this one succeeded, only its acknowledgement was lost.
+            written = TranscriptChunk.objects.get(job_id=self.job_id, first=first)
+            last, lines = written.last, written.lines
+            size = sum(map(size_of, lines))
+        self._waiting = self._waiting[len(lines) :]
+        self._waiting_bytes -= size
+        self._bytes += size
+        self._last_line = last
         return first, lines
+
+    def _next_chunk(self) -> tuple[list[str], int]:
+        size = count = 0
+        while count < len(self._waiting) and (count == 0 or size < conf.knob("BATCH_BYTES")):
+            size += size_of(self._waiting[count])
+            count += 1
+        return self._waiting[:count], size
+
+    @transaction.atomic
+    def _insert(self, first: int, last: int, lines: list[str], total: int) -> None:
+        TranscriptChunk.objects.create(
+            job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=timezone.now()
+        )
+        held = Job.objects.filter(pk=self.job_id, fence=self.fence).exclude(state__in=FINAL)
+        if held.update(last_line=last, transcript_bytes=total) != 1:
+            raise FenceLostError
 
     def _publish_tail(self) -> None:
         tail = self._splitter.tail
         if tail != self._sent_tail:
             live.publish_tail(self.job_id, tail)
             self._sent_tail = tail
+
+
+def size_of(line: str) -> int:
+    """Bytes in the row, with the line feed."""
+    return len(line.encode()) + 1

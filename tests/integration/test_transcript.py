@@ -15,6 +15,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from dbops.models import Job, TranscriptChunk
+from dbops.models.job import FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import following, live
 from dbops.transcript.following import Changed, Ended, Tail, follow
@@ -82,8 +83,8 @@ def test_a_full_transcript_says_how_much_it_does_not_keep(make_job: MakeJob, set
 
 
 def test_lines_wait_in_memory_while_our_database_fails(make_job: MakeJob, monkeypatch: Any) -> None:
-    job = make_job()
-    target = recorder(job)
+    job, now = make_job(), [0.0]
+    target = Recorder(job, Redactor(()), clock=lambda: now[0])
     target.feed(b"before\n")
     target.flush()
     real = TranscriptChunk.objects.create
@@ -94,6 +95,8 @@ def test_lines_wait_in_memory_while_our_database_fails(make_job: MakeJob, monkey
     assert target.flush() is False
     monkeypatch.setattr(TranscriptChunk.objects, "create", real)
     target.feed(b"after\n")
+    assert target.flush() is False, "it is left alone for a moment"
+    now[0] += 5
     assert target.finish()
     assert list(read_all(job.pk)) == ["before\n", "meanwhile\n", "after\n"]
 
@@ -235,3 +238,63 @@ async def test_open_followers_hold_no_database_connection(make_job: MakeJob) -> 
     assert await sync_to_async(held)() <= 3
     await end(job)
     await asyncio.wait_for(asyncio.gather(*followers), 20)
+
+
+# What only a trouble of our own database shows
+
+
+def test_a_chunk_whose_commit_was_not_acknowledged_is_not_written_twice(
+    make_job: MakeJob, monkeypatch: Any
+) -> None:
+    job, now = make_job(), [0.0]
+    target = Recorder(job, Redactor(()), clock=lambda: now[0])
+    real = Recorder._insert
+
+    def lose_the_answer(self: Recorder, *arguments: Any) -> None:
+        real(self, *arguments)
+        raise OperationalError("the connection was lost after COMMIT")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "_insert", lose_the_answer)
+        target.feed(b"one\ntwo\n")
+        assert target.flush() is False
+    now[0] += 5
+    target.feed(b"three\n")
+    assert target.finish()
+    assert list(read_all(job.pk)) == ["one\n", "two\n", "three\n"]
+
+
+def test_many_lines_that_had_to_wait_are_written_in_chunks_of_bounded_size(
+    make_job: MakeJob, settings: Any
+) -> None:
+    settings.DBOPS = {**settings.DBOPS, "BATCH_BYTES": 1024}
+    job = make_job()
+    target = Recorder(job, Redactor(()), clock=lambda: 0.0)
+    target._waiting = [f"{number:099}" for number in range(100)]
+    target._waiting_bytes = 10_000
+    assert target.flush()
+    assert [chunk.last - chunk.first + 1 for chunk in TranscriptChunk.objects.filter(job=job)] == [11] * 9 + [
+        1
+    ]
+    assert target._waiting_bytes == 0
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_nothing_is_written_into_a_job_that_was_ended_by_somebody_else(make_job: MakeJob, state: str) -> None:
+    job = make_job()
+    target = recorder(job)
+    Job.objects.filter(pk=job.pk).update(state=state, finished_at=timezone.now())
+    target.feed(b"too late\n")
+    with pytest.raises(FenceLostError):
+        target.flush()
+    assert list(read_all(job.pk)) == []
+
+
+def test_a_worker_with_an_outdated_fence_writes_nothing(make_job: MakeJob) -> None:
+    job = make_job(state="running")
+    target = recorder(job)
+    Job.objects.filter(pk=job.pk).update(fence=7)
+    target.feed(b"too late\n")
+    with pytest.raises(FenceLostError):
+        target.flush()
+    assert list(read_all(job.pk)) == []

@@ -1,11 +1,15 @@
 """Ages, durations, roles, titles and outcomes in words."""
 
+from typing import Any
+
 import pytest
 
+from dbops.loss import at_rest
+from dbops.models import Job
 from dbops.operations import REGISTRY
 from dbops.operations.migrate import guard_words, outcome, step_name
 from dbops.templatetags.ages import age, age_words, duration, milliseconds
-from dbops.truth import recorded_now
+from dbops.truth import Finding, recorded_by, recorded_words, sessions_of
 
 
 @pytest.mark.parametrize(
@@ -47,18 +51,78 @@ def test_a_job_is_called_by_what_it_does(arguments: dict[str, str], title: str) 
 
 
 def test_the_outcome_names_what_was_applied() -> None:
-    assert outcome([]) == "There was nothing to apply; the database is as it was."
-    assert outcome([["a", "0001"]]) == "Applied and recorded 1 migration: a.0001."
-    assert outcome([["a", "0001"], ["b", "0001"]]) == "Applied and recorded 2 migrations: a.0001, b.0001."
+    two = {"recorded_known": True, "recorded_after": [["a", "0001"], ["b", "0001"]]}
+    assert outcome(two) == "Applied and recorded 2 migrations: a.0001, b.0001."
+    one = {"recorded_known": True, "recorded_after": [["a", "0001"]]}
+    assert outcome(one) == "Applied and recorded 1 migration: a.0001."
+
+
+def test_nothing_to_do_nothing_recorded_and_not_known_are_three_things() -> None:
+    assert outcome({"recorded_known": True, "nothing_to_do": True}) == "There was nothing to apply."
+    assert outcome({"recorded_known": True}) == "migrate ended without an error and recorded no migration."
+    assert outcome({"recorded_known": False}) == "migrate ended without an error."
+
+
+def finding(**known: Any) -> Finding:
+    return Finding(
+        **{"inspection_id": 1, "applied": [], "left": [], "guard_held": False, "sessions": [], **known}
+    )
 
 
 def test_the_truth_names_what_is_recorded_and_what_is_left() -> None:
-    before = [["a", "0001"], ["a", "0002"], ["a", "0003"]]
-    assert recorded_now(before, before) == "No migration was recorded by this job; 3 still to apply."
-    assert recorded_now(before, before[1:]) == "Recorded in the database by now: a.0001; 2 still to apply."
-    assert (
-        recorded_now(before[:1], []) == "Recorded in the database by now: a.0001; nothing is left to apply."
+    left = finding(left=[["a", "0002"]])
+    assert recorded_words([], left) == "No migration was recorded by this job; 1 still to apply."
+    assert recorded_words([["a", "0001"]], left) == (
+        "Recorded in the database by now: a.0001; 1 still to apply."
     )
+    assert recorded_words([["a", "0001"]], finding()).endswith("; nothing is left to apply.")
+
+
+def test_a_tree_that_cannot_be_read_is_never_nothing_left() -> None:
+    assert "nothing is left" not in recorded_words([], finding(left=None))
+    assert "cannot be told while the project's migrations cannot be read" in recorded_words(
+        [], finding(left=None)
+    )
+
+
+def test_a_database_that_cannot_be_read_says_so() -> None:
+    assert recorded_words(None, finding(applied=None, problem="refused.")) == (
+        "What is recorded in the database could not be read afterwards: refused."
+    )
+
+
+def test_what_the_agent_read_counts_and_else_what_was_planned_and_is_recorded() -> None:
+    applied = finding(applied=[["a", "0001"], ["old", "0001"]])
+    known = {"recorded_known": True, "recorded_after": [["a", "0002"]], "plan": ["a.0001"]}
+    assert recorded_by(known, applied) == [["a", "0002"]]
+    assert recorded_by({"plan": ["a.0001", "a.0002"]}, applied) == [["a", "0001"]]
+    assert recorded_by({}, applied) == []
+    assert recorded_by({"plan": ["a.0001"]}, finding(applied=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "rests"),
+    [
+        ({}, True),
+        ({"guard_held": True}, False),
+        ({"guard_held": None}, False),
+        ({"applied": None}, False),
+        ({"sessions": [{"pid": 7}]}, False),
+        ({"sessions": None}, False),
+        ({"sessions": None, "has_server": False}, True),
+    ],
+)
+def test_a_lost_job_is_at_rest_only_when_that_is_proven(known: dict[str, Any], rests: bool) -> None:
+    assert at_rest(finding(**known)) is rests
+
+
+def test_sessions_of_another_job_are_not_those_of_this_one() -> None:
+    rows = [
+        {"application_name": name, "pid": pid}
+        for pid, name in enumerate(["opsdash job 12", "opsdash job 1 on x", "opsdash job 1"])
+    ]
+    assert [row["pid"] for row in sessions_of(Job(pk=1), rows) or []] == [1, 2]
+    assert sessions_of(Job(pk=1), None) is None
 
 
 def test_a_database_without_a_guard_is_called_so() -> None:

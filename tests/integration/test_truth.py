@@ -1,0 +1,309 @@
+"""What a job says at its end is what the database holds, however the end came about."""
+
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connections, transaction
+from django.utils import timezone
+
+from dbops import launch
+from dbops.execute import execute
+from dbops.heartbeat import Heartbeat
+from dbops.inspection import inspect_now
+from dbops.loss import find_lost, resolve_lost
+from dbops.models import Inspection, Job, Step, Target
+from dbops.models.job import FenceLostError
+from dbops.steps import Steps
+from tests.integration.conftest import ALICE, EXAMPLES, MakeTarget, default_of, make_shop
+from tests.integration.holding import held_guard
+from tests.integration.worker import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MakeJob = Callable[..., Job]
+
+
+def run(target: Target, **arguments: str) -> Job:
+    job = launch.start(default_of(target), "migrate", arguments, ALICE, key=uuid.uuid4()).job
+    execute(job.pk, "worker")
+    job.refresh_from_db()
+    return job
+
+
+@pytest.fixture
+def tree(make_target: MakeTarget, tmp_path: Path) -> Target:
+    """The blog in a folder of its own, whose files a test may break."""
+    for name in ("manage.py", "blog", "posts"):
+        copy(EXAMPLES / "blog" / name, tmp_path / name)
+    target = make_target("blog", working_directory=str(tmp_path), python=[sys.executable])
+    inspect_now(target)
+    return target
+
+
+def copy(source: Path, to: Path) -> None:
+    if source.is_file():
+        to.write_bytes(source.read_bytes())
+        return
+    to.mkdir()
+    for child in source.iterdir():
+        if child.suffix == ".py" or (child.is_dir() and child.name != "__pycache__"):
+            copy(child, to / child.name)
+
+
+def break_a_migration(tree: Target, text: str = "raise RuntimeError('half deployed')\n") -> None:
+    folder = Path(tree.working_directory) / "posts" / "migrations"
+    (folder / "0006_half.py").write_text(text)
+
+
+def test_a_tree_that_cannot_be_read_is_not_taken_for_everything_applied(tree: Target) -> None:
+    break_a_migration(tree)
+    job = run(tree)
+    assert job.state == "failed"
+    assert "No migration was recorded by this job" in job.outcome
+    assert "what is left to apply cannot be told" in job.outcome
+    assert job.facts["recorded"] == []
+
+
+def test_a_lost_job_on_such_a_tree_did_not_succeed(tree: Target, make_job: MakeJob) -> None:
+    job = make_job(default_of(tree), state="lost", worker="w")
+    Step.objects.create(job=job, position=1, kind="migration", name="posts.0001_initial")
+    break_a_migration(tree)
+    resolve_lost(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.facts["recorded"]) == ("failed", [])
+
+
+def test_what_an_old_inspection_did_not_know_is_still_told_as_recorded(
+    make_target: MakeTarget, postgres_url: str
+) -> None:
+    shop = make_shop(make_target, postgres_url)
+    shop.databases.create(alias="default")
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE customers_address (id int)")
+    job = run(shop, app="customers")
+    assert job.state == "failed"
+    assert "Recorded in the database by now: customers.0001_initial; " in job.outcome
+    assert job.facts["recorded"] == [["customers", "0001_initial"]]
+
+
+def test_a_job_asked_for_on_one_database_never_runs_on_another(
+    shop: Target, make_target: MakeTarget, postgres_url: str
+) -> None:
+    """The environment of the target changed between the inspection and the worker's claim."""
+    job = launch.start(default_of(shop), "migrate", {}, ALICE, key=uuid.uuid4()).job
+    other = f"{postgres_url}_other"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{other.rpartition("/")[2]}"')
+    variable = shop.variables.get(name="DATABASE_URL")
+    variable.keep(other, secret=True)
+    variable.save()
+    try:
+        execute(job.pk, "worker")
+        job.refresh_from_db()
+        with psycopg.connect(other) as connection:
+            row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{other.rpartition("/")[2]}" WITH (FORCE)')
+    assert (job.state, job.error_type) == ("failed", "OtherDatabase")
+    assert row == (None,)
+    assert job.database_name == postgres_url.rpartition("/")[2]
+
+
+def test_a_secret_that_cannot_be_unsealed_ends_the_job_with_a_sentence(shop: Target) -> None:
+    shop.variables.filter(name="DATABASE_URL").update(sealed="gAAAAABnot-sealed-by-any-key")
+    job = run(shop)
+    assert (job.state, job.error_type) == ("failed", "CannotUnsealError")
+    assert "Put the key that sealed it back into OPSDASH_SEALING_KEYS" in job.outcome
+    shop.refresh_from_db()
+    assert shop.inspecting_since is None and not Inspection.objects.filter(outcome="running").exists()
+    assert default_of(shop).found()[0].state == "broken"
+
+
+def test_an_error_of_our_own_while_inspecting_is_kept_and_not_blamed_on_the_target(
+    blog: Target, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("dbops.inspection.inspect._keep_answer", lambda *_: 1 / 0)
+    inspection = inspect_now(blog)
+    assert (inspection.outcome, inspection.error_type) == ("failed", "ZeroDivisionError")
+    (status,) = default_of(blog).found()
+    assert status.state == "unknown" and "opsdash itself failed to inspect it" in status.detail
+
+
+def test_a_secret_that_a_migration_throws_reaches_no_row(tree: Target) -> None:
+    variable = tree.variables.model(target=tree, name="SIGNING_SALT")
+    variable.keep("canary-4711-salt", secret=True)
+    variable.save()
+    break_a_migration(tree, "import os\nraise ValueError(os.environ['SIGNING_SALT'])\n")
+    inspect_now(tree)
+    job = run(tree)
+    rows = [
+        Job.objects.values().get(pk=job.pk),
+        *Inspection.objects.values(),
+        *tree.databases.values("statuses"),
+    ]
+    assert "ValueError" in str(rows) and "canary-4711-salt" not in str(rows)
+
+
+# Lost
+
+
+def lost(target: Target, make_job: MakeJob, **fields: Any) -> Job:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    job = make_job(
+        default_of(target), state="running", worker="gone", fence=1, heartbeat_at=long_ago, **fields
+    )
+    assert [found.pk for found in find_lost()] == [job.pk]
+    job.refresh_from_db()
+    assert job.state == "lost"
+    return job
+
+
+def look(job: Job) -> Job:
+    Job.objects.filter(pk=job.pk).update(look_again_at=None)
+    resolve_lost(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def test_a_lost_job_stays_lost_while_the_guard_is_held(
+    shop: Target, make_job: MakeJob, postgres_url: str
+) -> None:
+    job = lost(shop, make_job)
+    with held_guard(postgres_url, f"opsdash job {job.pk} on shop/default"):
+        assert look(job).state == "lost"
+        assert "something still holds the guard of the database" in job.outcome
+    assert look(job).state == "failed"
+    assert job.fence == 2, "whoever held it finds that it does not any more"
+
+
+def test_a_lost_job_stays_lost_while_the_server_has_a_session_of_it(
+    shop: Target, make_job: MakeJob, postgres_url: str
+) -> None:
+    """The guard's connection is gone, the one that works is not."""
+    job = lost(shop, make_job)
+    with psycopg.connect(postgres_url, application_name=f"opsdash job {job.pk}"):
+        assert look(job).state == "lost"
+        assert "the server still has a session of the job" in job.outcome
+    assert look(job).state == "failed"
+
+
+def test_a_lost_job_whose_target_cannot_be_inspected_stays_lost_and_says_why(
+    shop: Target, make_job: MakeJob
+) -> None:
+    job = lost(shop, make_job)
+    Target.objects.filter(pk=shop.pk).update(python=["/nowhere/python"])
+    assert look(job).state == "lost"
+    assert "its target cannot be inspected" in job.outcome and "staff can resolve it" in job.outcome
+
+
+def test_a_lost_job_that_did_all_its_work_succeeded(shop: Target, make_job: MakeJob) -> None:
+    run(shop, app="customers")
+    job = lost(shop, make_job)
+    Step.objects.create(job=job, position=1, kind="migration", name="customers.0001_initial", state="running")
+    assert look(job).state == "succeeded"
+    assert job.facts["recorded"] == [["customers", "0001_initial"]]
+
+
+def test_a_lost_job_that_was_asked_to_stop_is_cancelled(shop: Target, make_job: MakeJob) -> None:
+    assert look(lost(shop, make_job, cancel_asked_at=timezone.now())).state == "cancelled"
+
+
+def test_a_lost_job_is_looked_after_by_one_at_a_time(shop: Target, make_job: MakeJob) -> None:
+    job = lost(shop, make_job)
+    assert Job.objects.claim_look(job.pk, 60)
+    before = Inspection.objects.count()
+    resolve_lost(job.pk)
+    assert Inspection.objects.count() == before
+
+
+def test_a_worker_that_was_only_cut_off_takes_its_job_back(shop: Target, make_job: MakeJob) -> None:
+    job = lost(shop, make_job)
+    with Heartbeat(job) as heartbeat:
+        until(lambda: Job.objects.get(pk=job.pk).state == "running", "the job is taken back")
+        assert not heartbeat.fence_lost.is_set()
+    assert Job.objects.get(pk=job.pk).outcome == ""
+
+
+def test_a_worker_whose_job_was_ended_meanwhile_stops(shop: Target, make_job: MakeJob) -> None:
+    job = lost(shop, make_job)
+    look(Job.objects.get(pk=job.pk))
+    with Heartbeat(job) as heartbeat:
+        assert heartbeat.fence_lost.wait(10)
+    assert Job.objects.get(pk=job.pk).state == "failed"
+    with pytest.raises(FenceLostError):
+        Steps(job.pk, job.fence).begin("migration", "late.0001")
+    assert not Step.objects.filter(name="late.0001").exists()
+
+
+# Steps
+
+
+def test_a_step_whose_write_failed_half_way_counts_once(make_job: MakeJob, monkeypatch: Any) -> None:
+    job = make_job(state="running", fence=1)
+    steps = Steps(job.pk, 1)
+    steps.plan("migration", ["a.0001"])
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(type(Job.objects.all()), "touch", broken)
+        steps.begin("migration", "a.0001")
+    steps.begin("migration", "a.0001")
+    steps.end("a.0001", "succeeded", duration_ms=1)
+    job.refresh_from_db()
+    assert [(step.name, step.state) for step in job.steps.all()] == [("a.0001", "succeeded")]
+    assert (job.done_count, job.total_count) == (1, 1)
+
+
+def broken(*_: Any, **__: Any) -> None:
+    raise OperationalError("gone")
+
+
+# Cancel against finish
+
+
+def test_of_cancel_and_finish_at_once_the_row_tells_one_truth(shop: Target) -> None:
+    """Whatever comes first, the state is final and agrees with the outcome."""
+    for number in range(5):
+        job = launch.start(
+            default_of(shop),
+            "migrate",
+            {"app": "customers", "migration": "0001_initial"},
+            ALICE,
+            key=uuid.uuid4(),
+        ).job
+        canceller = threading.Timer(0.15 * number, cancel, [job.pk])
+        canceller.start()
+        execute(job.pk, "worker")
+        canceller.join()
+        job.refresh_from_db()
+        assert job.state in ("succeeded", "cancelled")
+        assert job.outcome.startswith("Cancelled by alice") == (job.state == "cancelled")
+        assert not job.steps.filter(state__in=["running", "pending"]).exists()
+
+
+def cancel(job_id: int) -> None:
+    try:
+        launch.cancel(Job.objects.get(pk=job_id), ALICE)
+    finally:
+        connections.close_all()
+
+
+def test_the_sweeper_publishes_a_queued_job_again_until_it_is_begun(
+    shop: Target, make_job: MakeJob, monkeypatch: Any
+) -> None:
+    from dbops import tasks
+
+    published: list[int] = []
+    monkeypatch.setattr(tasks, "publish_job", lambda job: published.append(job.pk))
+    job = make_job(default_of(shop), published_at=timezone.now() - timedelta(minutes=5))
+    tasks.sweep_jobs()
+    assert published == [job.pk]
+    with transaction.atomic():
+        Job.objects.claim(job.pk, "worker")
+    tasks.sweep_jobs()
+    assert published == [job.pk]
