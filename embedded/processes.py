@@ -17,7 +17,7 @@ from embedded.accounts import Account
 from embedded.errors import ServerError
 
 POLL_SECONDS = 0.02
-PATIENCE_BEFORE_WORDS = 1.5
+PATIENCE_BEFORE_WORDS = 3.0
 LOG_BYTES = 5 * 1024 * 1024
 CHUNK = 65536
 
@@ -46,6 +46,8 @@ class Running:
         self.log = log
         self.started = time.monotonic()
         self._on_line = on_line
+        with contextlib.suppress(OSError):  # there from the start, so that who is sent to it finds it
+            log.touch()
         self._process = _spawn(program)
         self._pump = threading.Thread(target=self._copy_output, name=f"log of {program.name}", daemon=True)
         self._pump.start()
@@ -99,7 +101,8 @@ class Running:
                     lines, rest = [*lines, rest], b""
                 self._take(log, lines)
         self._take(log, [rest] if rest else [])
-        log.close()
+        with contextlib.suppress(OSError):  # the disk is still full
+            log.close()
 
     def _take(self, log: RotatingFileHandler, lines: list[bytes]) -> None:
         for line in lines:
@@ -115,7 +118,7 @@ class _Log(RotatingFileHandler):
 
 
 def _open_log(path: Path) -> RotatingFileHandler:
-    return _Log(path, maxBytes=LOG_BYTES, backupCount=1, errors="replace")
+    return _Log(path, maxBytes=LOG_BYTES, backupCount=1, delay=True, errors="replace")
 
 
 def _spawn(program: Program) -> subprocess.Popen[bytes]:

@@ -1,12 +1,10 @@
 """`make run`: the private servers, opsdash's own processes, and the end of all of them."""
 
-import contextlib
-import errno
 import os
-from collections.abc import Iterator
 
 from embedded import existing, ports, state
-from embedded.errors import EmbeddedError, MachineError
+from embedded.disk import refusals_in_words
+from embedded.errors import EmbeddedError
 from embedded.keeper import Notice, keep
 from embedded.screen import complain, say, show
 from embedded.servers import Wishes
@@ -15,7 +13,6 @@ from embedded.state import State
 from embedded.supervisor import Stopped, Supervisor
 
 DEFAULT_PORT = "8000"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main() -> int:
@@ -25,12 +22,18 @@ def main() -> int:
         wishes = Wishes.read(os.environ, DEFAULT_PORT)
         ports.require_free(wishes.port)
         _require_wished_servers(wishes)
-        with _disk_in_words(place):
-            state.create(place)
+        with refusals_in_words(place.root):
+            _make(place)
         with state.locked(place):
             return keep(lambda notice: work(place, wishes, notice), own_session=True)
     except EmbeddedError as error:
         return _tell(error)
+
+
+def _make(place: State) -> None:
+    if not place.root.exists():
+        say("state", f"making {place.root}, where databases, logs and passwords are kept")
+    state.create(place)
 
 
 def _require_wished_servers(wishes: Wishes) -> None:
@@ -38,23 +41,6 @@ def _require_wished_servers(wishes: Wishes) -> None:
         existing.require_postgres(wishes.database_url)
     if wishes.redis_url:
         existing.require_redis(wishes.redis_url)
-
-
-@contextlib.contextmanager
-def _disk_in_words(place: State) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise MachineError(
-                f"The disk that holds {place.root} is full: make room and start again."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise MachineError(
-                f"{error.filename} cannot be written ({error.strerror}): the state is kept there."
-            ) from error
-        raise
 
 
 def _tell(error: EmbeddedError) -> int:
@@ -66,7 +52,7 @@ def work(place: State, wishes: Wishes, notice: Notice) -> int:
     """Start all, watch, stop all. Runs below its keeper."""
     supervisor = Supervisor(place, notice)
     try:
-        with _disk_in_words(place):
+        with refusals_in_words(place.root):
             Start(place, wishes, supervisor).perform()
         supervisor.watch()
     except Stopped:

@@ -67,13 +67,14 @@ class Start:
             )
 
     def _start_processes(self, environment: dict[str, str]) -> None:
-        background = lineup.background(CHECKOUT, self._place, environment)
+        """The page first: side by side the imports of all would keep it waiting for twice as long."""
         say("web", f"starting on {LOOPBACK}:{self._port}")
         web = self._supervisor.keep(lineup.web(CHECKOUT, self._place, self._port, environment))
+        self._wait_for(web)
+        background = lineup.background(CHECKOUT, self._place, environment)
         say("workers", f"starting {', '.join(program.name for program in background)}")
         for program in background:
             self._supervisor.keep(program)
-        self._wait_for(web)
 
     def _wait_for(self, web: Running) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -89,16 +90,17 @@ class Start:
 
     def _welcome(self, secrets: Secrets) -> None:
         seconds = time.monotonic() - self._began
+        logins = [f"{name:<10} {password}" for name, password in secrets.people.items()]
         rows = [
             ("Address", f"http://{LOOPBACK}:{self._port}/"),
-            *[(f"{name}", password) for name, password in secrets.people.items()],
+            *zip(("Logins", "", "", ""), logins, strict=True),
             ("State", str(self._place.root)),
             ("Logs", str(self._place.logs)),
             ("Stop", "Ctrl-C; `make clean-state` then removes the state"),
         ]
         show(f"\nopsdash is ready after {seconds:.1f} s.\n")
         for label, value in rows:
-            show(f"  {label:<11} {value}")
+            show(f"  {label:<9} {value}")
         show("")
 
 

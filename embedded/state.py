@@ -97,21 +97,15 @@ def create(state: State) -> None:
         make_directory(directory, 0o700)
 
 
-def make_directory(path: Path, mode: int, owner: tuple[int, int] | None = None) -> bool:
-    """Make one directory with exactly this mode and owner; True if it was made now, False if it was there."""
+def make_directory(path: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Make one directory with exactly this mode and owner; one that is there is left as it is."""
     try:
         path.mkdir()
     except FileExistsError:
-        return False
-    except PermissionError as error:
-        raise MachineError(
-            f"{path} cannot be made: {path.parent} is not writable for this user. "
-            "Run this from a checkout of your own, or as the user it belongs to."
-        ) from error
+        return
     if owner is not None:
         os.chown(path, *owner)
     path.chmod(mode)
-    return True
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Keeps programs running: starts them, restarts what ends unexpectedly, stops all in order."""
 
+import contextlib
 import json
 import re
 import time
@@ -111,7 +112,8 @@ class Supervisor:
 
     def _write_roster(self) -> None:
         rows = {name: leftovers.identity(kept.running.pid) for name, kept in self._kept.items()}
-        write_private(self._state.roster, json.dumps(rows))
+        with contextlib.suppress(OSError):  # a full disk must not end what runs
+            write_private(self._state.roster, json.dumps(rows))
 
     def _hear(self, name: str, line: str) -> None:
         trouble = TROUBLE_OF_SERVERS if name in SERVERS else TROUBLE

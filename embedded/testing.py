@@ -12,15 +12,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded import accounts, databases, machine, ports, postgres, redis_server
 from embedded.accounts import Account
+from embedded.disk import refusals_in_words
 from embedded.environment import Settings, inherited
 from embedded.errors import EmbeddedError
-from embedded.keeper import keep
+from embedded.keeper import Notice, children, keep, reap_adopted
 from embedded.processes import Running, polling, stop_all
 from embedded.screen import complain, say
 from embedded.state import CHECKOUT, Secrets, make_directory, new_secrets
@@ -30,6 +32,8 @@ USAGE = (
 )
 OPTIONS = {"--without-services", "--browser", "--sshd"}
 SETTINGS_MODULE = "opsdash.settings"
+INTERRUPTED = 130
+POLL_SECONDS = 0.1
 NOWHERE = "127.0.0.1:1"
 
 
@@ -121,7 +125,7 @@ def main(arguments: list[str]) -> int:
     if not command or options - OPTIONS:
         complain(USAGE)
         return 2
-    return keep(lambda notice: _attempt(options, command), own_session=False)
+    return keep(lambda notice: _attempt(options, command, notice), own_session=False)
 
 
 def _split(arguments: list[str]) -> tuple[set[str], list[str]]:
@@ -131,15 +135,16 @@ def _split(arguments: list[str]) -> tuple[set[str], list[str]]:
     return set(arguments[:middle]), arguments[middle + 1 :]
 
 
-def _attempt(options: set[str], command: list[str]) -> int:
+def _attempt(options: set[str], command: list[str], notice: Notice) -> int:
     try:
-        return _run(options, command)
+        with refusals_in_words(Path(tempfile.gettempdir())):
+            return _run(options, command, notice)
     except EmbeddedError as error:
         complain("\n".join(part for part in (error.details, str(error)) if part))
         return 1
 
 
-def _run(options: set[str], command: list[str]) -> int:
+def _run(options: set[str], command: list[str], notice: Notice) -> int:
     extra: dict[str, str] = {}
     if "--sshd" in options:
         machine.ensure_sshd(say)
@@ -153,6 +158,8 @@ def _run(options: set[str], command: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             return _perform(command, {**_placeholders(Path(folder)), **extra})
     with services() as started:
+        if notice.wait(0):  # Ctrl-C while they were starting
+            return INTERRUPTED
         return _perform(command, {**started.variables(), **extra})
 
 
@@ -177,9 +184,12 @@ def _perform(command: list[str], variables: dict[str, str]) -> int:
         complain(f"{command[0]} is neither in the virtual environment nor on PATH.")
         return 127
     process = subprocess.Popen([program, *command[1:]], cwd=CHECKOUT, env=environment)
-    signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
-    signal.signal(signal.SIGHUP, lambda number, frame: process.send_signal(number))
-    status = process.wait()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: process.send_signal(number))
+    own = children(os.getpid())
+    while (status := process.poll()) is None:
+        reap_adopted(own)
+        time.sleep(POLL_SECONDS)
     return status if status >= 0 else 128 - status
 
 

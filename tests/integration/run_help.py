@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedded.keeper import descendants
+from embedded.keeper import children, descendants
 from embedded.state import Secrets, State, locate, read_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +130,11 @@ class Run:
 
     @property
     def supervisor(self) -> int:
-        return min(pid for pid in descendants(self.keeper) if "embedded" in command_line(pid))
+        return next(pid for pid in children(self.keeper) if "embedded" in command_line(pid))
+
+    def process_of(self, word: str) -> int:
+        """The one that the supervisor has started; its own children have the same words."""
+        return next(pid for pid in children(self.supervisor) if word in command_line(pid))
 
     def all(self) -> set[int]:
         return descendants(self.process.pid)
