@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint types unit integration browser clean-state
+.PHONY: help run manage test lint types unit integration browser clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -14,12 +14,16 @@ WITH_SERVICES := $(VENV_PYTHON) -m embedded.testing
 help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
+	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
 	@echo 'make test          all of: lint types unit integration browser; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
 
 run: .venv/.ready-for-run
 	@exec $(VENV_PYTHON) -m embedded run
+
+manage: .venv/.ready-for-run
+	@exec $(VENV_PYTHON) -m embedded manage $(ARGS)
 
 test: lint types unit integration browser
 

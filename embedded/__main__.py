@@ -1,20 +1,26 @@
-"""`python -m embedded run` and `python -m embedded clean-state`; the Makefile calls these."""
+"""`python -m embedded run`, `clean-state` and `manage ...`; the Makefile calls these."""
 
 import sys
+from collections.abc import Callable
 
-from embedded import clean, run
+from embedded import clean, manage, run
 from embedded.screen import complain
 
-COMMANDS = {"run": run.main, "clean-state": clean.main}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": lambda _: run.main(),
+    "clean-state": lambda _: clean.main(),
+    "manage": manage.main,
+}
 INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in COMMANDS:
-        complain(f"usage: python -m embedded {'|'.join(COMMANDS)}")
+    command, *rest = arguments or [""]
+    if command not in COMMANDS or (rest and command != "manage"):
+        complain(f"usage: python -m embedded {'|'.join(COMMANDS)} [ARGUMENT ... of manage]")
         return 2
     try:
-        return COMMANDS[arguments[0]]()
+        return COMMANDS[command](rest)
     except KeyboardInterrupt:  # before anything was started
         return INTERRUPTED
 

@@ -3,7 +3,7 @@
 import http.client
 import time
 
-from embedded import demo, leftovers, lineup, servers, state
+from embedded import demo, leftovers, lineup, manage, servers, state
 from embedded.environment import Settings, inherited
 from embedded.errors import ServerError
 from embedded.ports import LOOPBACK
@@ -31,6 +31,7 @@ class Start:
         secrets = state.load_secrets(self._place)
         found = servers.plan(self._place, self._wishes, secrets)
         environment = self._environment(found, secrets)
+        manage.keep_environment(self._place, environment)
         # Its imports take longer than the servers need to start: it begins first and waits before it acts.
         examples = demo.variables(self._place, secrets, found.demo_urls)
         preparation = self._supervisor.run(lineup.preparation(CHECKOUT, {**environment, **examples}))
@@ -96,6 +97,8 @@ class Start:
             *zip(("Logins", "", "", ""), logins, strict=True),
             ("State", str(self._place.root)),
             ("Logs", str(self._place.logs)),
+            ("Shell", "make manage ARGS=status, in another terminal"),
+            ("Your own", 'make manage ARGS="add_target NAME /path/to/project"'),
             ("Stop", "Ctrl-C; `make clean-state` then removes the state"),
         ]
         show(f"\nopsdash is ready after {seconds:.1f} s.\n")

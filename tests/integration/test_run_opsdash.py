@@ -100,6 +100,18 @@ def test_it_says_where_everything_is(served: Run) -> None:
     assert {log.stem for log in place.logs.glob("*.log")} == names
 
 
+def test_a_command_of_manage_py_finds_the_opsdash_that_runs(served: Run) -> None:
+    done = served.checkout.run(served.checkout.python, "-m", "embedded", "manage", "status", "blog")
+    assert done.stdout.startswith("blog")
+    assert done.returncode in (3, 11), "the exit code is the command's own"
+
+
+def test_a_command_of_manage_py_without_a_running_opsdash_says_so(checkout: Checkout) -> None:
+    done = checkout.run(checkout.python, "-m", "embedded", "manage", "status")
+    assert done.returncode == 1
+    assert "opsdash does not run here: start it with `make run`" in done.stdout
+
+
 def test_only_loopback_is_listened_on(served: Run) -> None:
     numbers = {served.port, *served.checkout.ports().values()}
     addresses = listening(served.all())

@@ -67,8 +67,13 @@ class Command(ShellCommand):
     def _shop(
         self, name: str, environment: str, release: str, url: str | None
     ) -> tuple[str, "subprocess.Popen[str]"] | None:
-        """Register one shop and begin to bring its database to a release."""
-        if not url or Target.objects.filter(name=name).exists():
+        """Register one shop and begin to bring its database to a release. One that is there already only gets
+        its new URL, where the port of the private server had to change."""
+        if not url:
+            return None
+        known = Target.objects.filter(name=name).first()
+        if known is not None:
+            self._keep_url(known, url)
             return None
         declare(
             name,
@@ -96,6 +101,13 @@ class Command(ShellCommand):
             text=True,
         )
         return name, process
+
+    def _keep_url(self, target: Target, url: str) -> None:
+        variable = target.variables.filter(name="DATABASE_URL", is_secret=True).first()
+        if variable is not None and variable.value != url:
+            variable.keep(url, secret=True)
+            variable.save()
+            self.stdout.write(f"{target.name}: its database has a new address")
 
     def _await(self, name: str, process: "subprocess.Popen[str]") -> None:
         _, errors = process.communicate()
