@@ -36,8 +36,13 @@ def due() -> QuerySet[Target]:
 
 def inspect_once(target_id: int) -> Inspection | None:
     """Inspect unless somebody does so at the moment or did so just now."""
-    won = Target.objects.filter(_is_due(), _is_free(), pk=target_id).update(inspecting_since=timezone.now())
-    return inspect_now(Target.objects.get(pk=target_id)) if won else None
+    now = timezone.now()
+    if not Target.objects.filter(_is_due(), _is_free(), pk=target_id).update(inspecting_since=now):
+        return None
+    inspection = inspect_now(Target.objects.get(pk=target_id))
+    # Another may have taken over from one that took too long; its mark stays.
+    Target.objects.filter(pk=target_id, inspecting_since=now).update(inspecting_since=None)
+    return inspection
 
 
 def _is_due() -> Q:
@@ -69,7 +74,6 @@ def inspect_now(target: Target) -> Inspection:
     except Exception as error:
         logger.exception("inspection of %s: an error of opsdash itself", target.name)
         _keep_failure(target, inspection, error, Status("unknown", ours(error), reason=type(error).__name__))
-    Target.objects.filter(pk=target.pk, inspecting_since__lte=timezone.now()).update(inspecting_since=None)
     _thin(target)
     return inspection
 

@@ -176,6 +176,22 @@ def test_several_workers_inspect_a_target_once(blog: Target) -> None:
     assert Inspection.objects.count() == before + 1
 
 
+def test_the_end_of_one_inspection_does_not_free_the_target_for_another(blog: Target) -> None:
+    since = timezone.now() + timedelta(seconds=5)
+    Target.objects.update(inspected_at=None, inspecting_since=since)
+    inspect_now(blog)
+    blog.refresh_from_db()
+    assert blog.inspecting_since == since
+    assert inspect_once(blog.pk) is None
+
+
+def test_an_inspection_that_ended_frees_the_target(blog: Target) -> None:
+    Target.objects.update(inspected_at=None)
+    inspect_once(blog.pk)
+    blog.refresh_from_db()
+    assert blog.inspecting_since is None
+
+
 def test_an_inspection_whose_worker_vanished_does_not_block_for_ever(blog: Target) -> None:
     Target.objects.update(inspected_at=None, inspecting_since=timezone.now() - timedelta(hours=1))
     assert inspect_once(blog.pk) is not None
