@@ -43,7 +43,7 @@ NAME_SQL = "SELECT application_name, backend_start FROM pg_stat_activity WHERE p
 
 
 def holder(connection: Any) -> dict[str, Any]:
-    """Who holds the guard now: kind, held, by, pid, since. Without a guard: kind "none", held None, no more."""
+    """Who holds the guard now: kind, held, by, pid, since. Where there is none: kind "none" and held None."""
     if connection.vendor == "postgresql":
         return dict(postgres_holder(connection), kind=PostgresGuard.kind)
     path = file_of(connection)

@@ -148,6 +148,13 @@ class OwnDatabase(TargetError):
     fault = "person"
 
 
+class OtherDatabase(TargetError):
+    """The target leads to another database than the one the job was asked for; `facts`: {identity,
+    expected_identity}, where an identity of "" is one that the server does not tell."""
+
+    fault = "person"
+
+
 class BadArgument(TargetError):
     """An app, a migration or an alias that the target does not have."""
 
@@ -242,6 +249,12 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         OwnDatabase,
         "Refused for {name}: ",
         "Nothing was changed. Give the target a database of its own.",
+    ),
+    "other_database": (
+        OtherDatabase,
+        "Refused for {name}: ",
+        "Its environment or settings have changed since the inspection. Nothing was changed. "
+        "Inspect the target again and start the job anew.",
     ),
     "bad_argument": (
         BadArgument,

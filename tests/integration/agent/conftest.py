@@ -63,6 +63,10 @@ class Database:
             **{"autocommit": True, **options},
         )
 
+    def connect_as_superuser(self, **options: Any) -> psycopg.Connection[Any]:
+        url = os.environ["TEST_POSTGRES_SUPERUSER_URL"]
+        return psycopg.connect(url, dbname=self.name, **{"autocommit": True, **options})
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:
             return connection.execute(query.encode()).fetchall()
@@ -84,7 +88,9 @@ def database() -> Iterator[Database]:
     name = f"agent_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield Database(url, name)
+    yield Database(url, name)
+    # Sessions of other roles may still be ending.
+    with psycopg.connect(os.environ["TEST_POSTGRES_SUPERUSER_URL"], autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -23,6 +23,10 @@ def either(request: pytest.FixtureRequest) -> Project:
     return found
 
 
+def kind_on(project: Project) -> str:
+    return "file lock" if "sqlite" in project.databases["default"]["ENGINE"] else "advisory lock"
+
+
 def test_a_second_job_on_the_same_database_is_refused_and_names_the_first(either: Project) -> None:
     either.python("0004_sleeps", SLEEPS)
     with start(either.address(), guard={"label": LABEL}) as first:
@@ -35,7 +39,7 @@ def test_a_second_job_on_the_same_database_is_refused_and_names_the_first(either
         assert error.holder["by"] == LABEL
         assert LABEL in str(error)
         guard = inspect_default(either.address())["guard"]
-        assert (guard["held"], guard["by"]) == (True, LABEL)
+        assert (guard["held"], guard["by"], guard["kind"]) == (True, LABEL, kind_on(either))
         assert guard["pid"] and guard["since"]
 
 
@@ -70,6 +74,7 @@ def test_the_guard_is_free_after_the_job(either: Project, ending: str) -> None:
         "by": None,
         "pid": None,
         "since": None,
+        "kind": kind_on(either),
     }
     (either.path / "shop/migrations/0004_sleeps.py").unlink()
     assert migrate(either.address()).answer["nothing_to_do"]
@@ -83,7 +88,19 @@ def test_it_says_which_kind_of_guard_it_took(shop: Project, postgres_shop: Proje
 def test_a_database_in_memory_has_no_guard_and_says_so(shop: Project) -> None:
     shop.databases["default"]["NAME"] = ":memory:"
     shop.settings()
-    assert migrate(shop.address()).events("guard")[0]["kind"] == "none"
+    told = migrate(shop.address()).events("guard")[0]
+    assert (told["kind"], told["taken"]) == ("none", False)
+    assert inspect_default(shop.address())["guard"] == {"held": None, "kind": "none"}
+
+
+def test_of_a_database_that_does_not_answer_nothing_is_claimed(
+    postgres_shop: Project, database: Database
+) -> None:
+    postgres_shop.databases["default"] = {**database.settings, "NAME": "not_there_at_all"}
+    postgres_shop.settings()
+    found = inspect_default(postgres_shop.address())
+    assert (found["reachable"], found["job_sessions"]) == (False, None)
+    assert (found["guard"]["held"], found["guard"]["kind"]) == (None, "")
 
 
 def test_a_postgres_guard_that_is_lost_stops_the_job_and_says_so(
