@@ -1,6 +1,7 @@
 """Who may see and do what: a role a person, load or 404, and one decorator for every view."""
 
 import getpass
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,9 +14,13 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
-from dbops.models import Job, Target, TargetDatabase
+from dbops import conf
+from dbops.models import AuditEvent, Job, Target, TargetDatabase
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 class Role(IntEnum):
@@ -95,11 +100,25 @@ def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
 def check(request: OpsRequest, role: Role) -> None:
     request.role = role_of(request.user)
     if request.role < role:
+        if request.method not in SAFE_METHODS:
+            _audit_refusal(request, role)
         raise PermissionDenied(
             f"This needs the role {role.word}; {request.user.get_username()} is "
             f"{request.role.word if request.role else 'without a role'}. "
             "Nothing was done. Ask a superuser for the role if you need it."
         )
+
+
+def _audit_refusal(request: OpsRequest, role: Role) -> None:
+    """Committed by itself: no request runs inside a transaction of its own."""
+    AuditEvent.objects.record(
+        "refused",
+        actor_of(request),
+        url=request.resolver_match.url_name if request.resolver_match else None,
+        path=escape_uri_path(request.path),
+        needs=role.word,
+        has=request.role.word,
+    )
 
 
 def role_of_page(request: HttpRequest) -> dict[str, str]:
@@ -109,7 +128,28 @@ def role_of_page(request: HttpRequest) -> dict[str, str]:
 
 
 def actor_of(request: OpsRequest) -> Actor:
-    return Actor(request.user, request.user.get_username(), request.META.get("REMOTE_ADDR") or "")
+    return Actor(request.user, request.user.get_username(), client_address(request))
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where the request comes from, as the outermost of our own proxies saw it (OPSDASH_TRUSTED_PROXIES).
+
+    Every proxy adds the address that spoke to it on the right; what stands further left was sent by the
+    client and proves nothing. A request that did not pass all of them comes from whoever spoke to us.
+    """
+    peer = str(request.META.get("REMOTE_ADDR") or "")
+    proxies = conf.knob("TRUSTED_PROXIES")
+    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+    if not proxies or len(forwarded) < proxies or not _is_address(forwarded[-proxies]):
+        return peer
+    return forwarded[-proxies]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text) is not None and "%" not in text
+    except ValueError:
+        return False
 
 
 def shell_actor() -> Actor:

@@ -9,7 +9,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
-from dbops.access import Actor
+from dbops.access import Actor, client_address
 from dbops.forms import WordsField
 from dbops.models import AuditEvent, Target, TargetVariable
 
@@ -97,7 +97,7 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
     def _audit(self, act: str, request: HttpRequest, changed: Any, message: Any) -> None:
         """`message` names the fields that changed, never their values."""
         user: Any = request.user
-        actor = Actor(user, user.get_username(), request.META.get("REMOTE_ADDR") or "")
+        actor = Actor(user, user.get_username(), client_address(request))
         name = f"{changed._meta.model_name}.{act}"
         AuditEvent.objects.record(name, actor, target=str(changed), changes=message)
 

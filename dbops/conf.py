@@ -40,6 +40,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("STREAM_RECHECK_S", 30, 1, "seconds", "an open stream checks its viewer's rights this often"),
     Knob("PAGE_SIZE", 50, 5, "rows", "rows on one page of a list"),
     Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
+    Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),
 )
 
 DEFAULTS: Mapping[str, int] = {knob.name: knob.default for knob in KNOBS}

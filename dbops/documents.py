@@ -56,8 +56,8 @@ def plan_document(part: DatabasePart) -> dict[str, Any]:
     }
 
 
-def jobs_document(jobs: list[Job]) -> dict[str, Any]:
-    return {"version": VERSION, "jobs": [job_entry(job) for job in jobs]}
+def jobs_document(jobs: list[Job], *, page: int, pages: int) -> dict[str, Any]:
+    return {"version": VERSION, "page": page, "pages": pages, "jobs": [job_entry(job) for job in jobs]}
 
 
 def job_document(job: Job) -> dict[str, Any]:

@@ -58,6 +58,12 @@ class CancelForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
 
 
+class ResolutionForm(forms.Form):
+    """Staff ends a lost job on its own word."""
+
+    reason = forms.CharField(max_length=500, error_messages={"required": "Say why. Nothing was changed."})
+
+
 class OverviewFilter(forms.Form):
     """Search and filter of the overview; they live in the URL."""
 

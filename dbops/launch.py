@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from dbops import tasks
@@ -13,6 +13,7 @@ from dbops.access import Actor
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
+from dbops.steps import Steps
 from dbops.transcript.live import publish_change
 
 
@@ -47,7 +48,7 @@ def start(
             job = _insert(database, operation, arguments, actor, key, reason)
             transaction.on_commit(lambda: tasks.publish_job(job))
     except IntegrityError:
-        return _same_or_refused(database, operation, actor, key)
+        return _same_or_refused(database, operation, arguments, actor, key)
     except RefusedError as refused:
         _audit_refusal(database, operation, actor, refused)
         raise
@@ -96,12 +97,31 @@ def _insert(
     return job
 
 
-def _same_or_refused(database: TargetDatabase, operation: str, actor: Actor, key: uuid.UUID) -> Started:
-    if same := Job.objects.filter(idempotency_key=key).first():
+def _same_or_refused(
+    database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor, key: uuid.UUID
+) -> Started:
+    same = Job.objects.filter(idempotency_key=key).select_related("database__target").first()
+    if same and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
-    refused = RefusedError(*_who_blocks(database))
+    refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database)))
     _audit_refusal(database, operation, actor, refused)
     raise refused
+
+
+def _is_what_was_asked(
+    job: Job, database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor
+) -> bool:
+    asked = (database.pk, operation, arguments, actor.user.pk if actor.user else None, actor.name)
+    return asked == (job.database_id, job.operation, job.arguments, job.asked_by_id, job.asked_by_name)
+
+
+def _sent_already(job: Job) -> tuple[str, Job]:
+    title = REGISTRY[job.operation].title(job.arguments)
+    return (
+        f"This form was already sent for job {job.pk} ({title} on {job.database}, asked for by "
+        f"{job.asked_by_name}). Nothing was started. Open the page anew.",
+        job,
+    )
 
 
 def _who_blocks(database: TargetDatabase) -> tuple[str, Job | None]:
@@ -131,11 +151,12 @@ def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refus
 
 def cancel(job: Job, actor: Actor, reason: str = "") -> str:
     """Ask to stop a job; the sentence says what happens now. A job that nobody began never starts."""
-    sentence = _cancel_queued(job, actor) or _cancel_begun(job, actor) or _cannot_cancel(job)
-    AuditEvent.objects.record(
-        "job.cancel", actor, target=str(job.database), job_id=job.pk, reason=reason, answer=sentence
-    )
-    publish_change(job.pk)
+    with transaction.atomic():
+        sentence = _cancel_queued(job, actor) or _cancel_begun(job, actor) or _cannot_cancel(job)
+        AuditEvent.objects.record(
+            "job.cancel", actor, target=str(job.database), job_id=job.pk, reason=reason, answer=sentence
+        )
+        transaction.on_commit(lambda: publish_change(job.pk))
     return sentence
 
 
@@ -161,8 +182,33 @@ def _cannot_cancel(job: Job) -> str:
 
 def inspect(target: Target, actor: Actor) -> str:
     """Ask for an inspection now."""
-    AuditEvent.objects.record("target.inspect", actor, target=target.name)
-    Target.objects.filter(pk=target.pk).update(inspection_asked_at=timezone.now())
+    with transaction.atomic():
+        AuditEvent.objects.record("target.inspect", actor, target=target.name)
+        Target.objects.filter(pk=target.pk).update(inspection_asked_at=timezone.now())
     if tasks.publish_inspection(target):
         return f"{target.name} is being inspected."
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
+
+
+def resolve(job: Job, actor: Actor, reason: str) -> str:
+    """End a lost job on a person's word, since nothing proved by itself how it ended; the sentence says so.
+
+    RefusedError when it is not lost (any more). Afterwards its database is free for other jobs.
+    """
+    outcome = (
+        f"The worker vanished. {actor.name} resolved it: {reason.rstrip('.')}. "
+        "Whether all of it has ended was not proven by opsdash."
+    )
+    with transaction.atomic():
+        # Whoever held it finds that it does not any more.
+        raised: dict[str, Any] = {"fence": F("fence") + 1, "outcome": outcome, "error_type": "WorkerLost"}
+        won = Job.objects.move(job.pk, ["lost"], "failed", **raised)
+        act = "job.resolve" if won else "job.resolve.refused"
+        AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)
+        if won:
+            Steps(job.pk, job.fence).close("failed")
+            transaction.on_commit(lambda: publish_change(job.pk))
+    if not won:
+        job.refresh_from_db()
+        raise RefusedError(f"Job {job.pk} is {job.state}, not lost. Nothing was changed.", job)
+    return f"Job {job.pk} is resolved as failed. Its database is free for other jobs."

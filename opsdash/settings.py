@@ -212,7 +212,16 @@ CELERY = {
     "broker_connection_retry_on_startup": True,
     # Early ack and a claim in the database decide who runs a job; nothing may be delivered a second time
     # only because it takes long, and nothing may wait behind a running job in a worker's pocket.
-    "broker_transport_options": {"visibility_timeout": 30 * 86400, "global_keyprefix": "opsdash:celery:"},
+    # A broker that is silent (frozen, or cut off) may hold up neither a page nor a worker. A worker's BRPOP
+    # is answered every second, so that an idle one never meets the timeout.
+    "broker_transport_options": {
+        "visibility_timeout": 30 * 86400,
+        "global_keyprefix": "opsdash:celery:",
+        "socket_timeout": 2,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "max_retries": 0,
+    },
     "task_acks_late": False,
     "task_reject_on_worker_lost": False,
     "worker_prefetch_multiplier": 1,
@@ -225,8 +234,18 @@ CELERY = {
     "worker_hijack_root_logger": False,
     "worker_send_task_events": False,
     "timezone": "UTC",
+    # They go before the inspections that wait in the same queue (priority 0 is the first), and what nobody
+    # took is thrown away once the next ones are there.
     "beat_schedule": {
-        "inspect_due": {"task": "dbops.inspect_due", "schedule": 5.0, "options": {"queue": "inspect"}},
-        "sweep_jobs": {"task": "dbops.sweep_jobs", "schedule": 5.0, "options": {"queue": "inspect"}},
+        "inspect_due": {
+            "task": "dbops.inspect_due",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0, "expires": 10.0},
+        },
+        "sweep_jobs": {
+            "task": "dbops.sweep_jobs",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0, "expires": 10.0},
+        },
     },
 }

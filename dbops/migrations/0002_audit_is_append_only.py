@@ -9,8 +9,12 @@ END
 $$;
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON dbops_auditevent
     FOR EACH ROW EXECUTE FUNCTION dbops_audit_is_append_only();
+-- TRUNCATE passes triggers that stand for each row.
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON dbops_auditevent
+    FOR EACH STATEMENT EXECUTE FUNCTION dbops_audit_is_append_only();
 """
 ALLOW = """
+DROP TRIGGER audit_is_never_truncated ON dbops_auditevent;
 DROP TRIGGER audit_is_append_only ON dbops_auditevent;
 DROP FUNCTION dbops_audit_is_append_only();
 """

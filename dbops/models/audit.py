@@ -40,8 +40,8 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
 
 
 class AuditEvent(models.Model):
-    """One act. Append only: a trigger refuses UPDATE and DELETE, so nothing here is a foreign key that a
-    deleted user or target could touch; names are kept as they were."""
+    """One act. Append only: triggers refuse UPDATE, DELETE and TRUNCATE, so nothing here is a foreign key
+    that a deleted user or target could touch; names are kept as they were."""
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
     actor_id = models.BigIntegerField(null=True)

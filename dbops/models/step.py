@@ -22,7 +22,6 @@ class Step(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     statements = models.PositiveIntegerField(null=True, blank=True)
-    note = models.TextField(blank=True)
 
     class Meta:
         ordering = ["job", "position"]

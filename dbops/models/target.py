@@ -6,7 +6,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
 
-from dbops.models.status import Status, worst_rank
+from dbops.models.status import Status
 from dbops.sealing import seal, unseal
 
 NAME = RegexValidator(
@@ -155,7 +155,6 @@ class TargetDatabase(models.Model):
     identity = models.CharField(max_length=1000, blank=True, db_index=True)
     sealed_connection = models.TextField(blank=True, editable=False)
     statuses = models.JSONField(default=list, blank=True)
-    rank = models.PositiveSmallIntegerField(default=0, db_index=True)
     pending_count = models.PositiveIntegerField(default=0)
     applied_count = models.PositiveIntegerField(default=0)
     inspected_at = models.DateTimeField(null=True, blank=True)
@@ -175,4 +174,3 @@ class TargetDatabase(models.Model):
 
     def judge(self, statuses: list[Status]) -> None:
         self.statuses = [status.to_json() for status in statuses]
-        self.rank = worst_rank(statuses)

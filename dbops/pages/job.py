@@ -10,12 +10,12 @@ from dbops.access import Role
 from dbops.models import Job, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
-from dbops.steps import MIGRATION
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
 FRAGMENTS = ("job_state", "job_progress", "job_steps")
-FIRST_LINES = 2000
+# Of a transcript, with the page and with each answer to who scrolls up.
+LINES_AT_ONCE = 2000
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ class JobPage:
         return next((step for step in self.steps if step.state == "running"), None)
 
     @property
-    def done_count(self) -> int:
-        """From the steps on this page, so that the bar and the list under it never disagree."""
-        return sum(step.kind == MIGRATION and step.state == "succeeded" for step in self.steps)
+    def can_resolve(self) -> bool:
+        return self.role >= Role.STAFF and self.job.state == "lost"
+
+    @property
+    def recorded(self) -> list[list[str]]:
+        """[app, name] of what a job that did not succeed left recorded all the same."""
+        return [] if self.job.state == "succeeded" else self.job.facts.get("recorded") or []
 
     @property
     def is_final(self) -> bool:
@@ -83,7 +87,7 @@ def job_page(role: Role, job: Job) -> JobPage:
 
 def transcript_so_far(job: Job) -> dict[str, object]:
     """The last lines for the first paint; the stream goes on behind them."""
-    lines = read_last(job.pk, FIRST_LINES)
+    lines = read_last(job.pk, LINES_AT_ONCE)
     return {"first": lines.first, "lines": lines.lines, "tail": "", "last": lines.last}
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.paginator import Page, Paginator
+from django.db.models import OuterRef, Subquery
 
 from dbops import conf
 from dbops.access import Role
@@ -13,6 +14,8 @@ from dbops.models.status import Status, worst_rank
 from dbops.probes.knowledge import Readiness, readiness_of
 
 TROUBLE = {"broken", "unreachable", "inconsistent", "conflict", "ghosts"}
+# The end of an index a database: the history of jobs is not read.
+LATEST = Job.objects.filter(database=OuterRef("pk")).order_by("-id").values("pk")[:1]
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,12 @@ def overview_page(role: Role, *, q: str, environment: str, status: str, page: in
 
 def all_rows(role: Role) -> list[Row]:
     databases: dict[int, list[TargetDatabase]] = {}
-    for database in TargetDatabase.objects.filter(in_settings=True).select_related("target", "probe"):
+    shown = TargetDatabase.objects.filter(in_settings=True).select_related("target", "probe")
+    last_job_ids = []
+    for database in shown.annotate(last_job_id=Subquery(LATEST)):
         databases.setdefault(database.target_id, []).append(database)
-    jobs = last_jobs()
+        last_job_ids.append(database.last_job_id)
+    jobs = jobs_by_database(last_job_ids)
     rows = []
     for target in Target.objects.all():
         mine = databases.get(target.pk, [])
@@ -69,10 +75,12 @@ def all_rows(role: Role) -> list[Row]:
     return rows
 
 
-def last_jobs() -> dict[int, Job]:
-    """The latest job of each database, by the database's id."""
-    latest = Job.objects.order_by("database_id", "-id").distinct("database_id")
-    return {job.database_id: job for job in latest}
+def jobs_by_database(ids: list[int | None]) -> dict[int, Job]:
+    """These jobs, with what a row shows of them, by their database's id."""
+    jobs = Job.objects.filter(pk__in=[job_id for job_id in ids if job_id]).only(
+        "database_id", "operation", "state", "changing"
+    )
+    return {job.database_id: job for job in jobs}
 
 
 def _database_row(role: Role, target: Target, database: TargetDatabase, job: Job | None) -> Row:

@@ -67,20 +67,32 @@ class MigratePage:
 
 def target_page(role: Role, target: Target) -> TargetPage:
     inspection = latest_done(target)
-    databases = target.databases.filter(in_settings=True).select_related("target", "probe")
+    databases = list(target.databases.filter(in_settings=True).select_related("target", "probe"))
     jobs = list(
         Job.objects.filter(database__target=target)
         .select_related("database__target")
         .order_by("-id")[:JOBS_SHOWN]
     )
-    parts = [database_part(role, database, inspection) for database in databases]
+    active = active_jobs(databases)
+    parts = [_part(role, database, inspection, active.get(database.pk)) for database in databases]
     return TargetPage(target, inspection, [] if parts else target_statuses(target), parts, jobs, role)
 
 
+def active_jobs(databases: list[TargetDatabase]) -> dict[int, Job]:
+    """The active changing job of each of these that has one, by the database's id."""
+    jobs = Job.objects.active().filter(database__in=databases, changing=True)
+    return {job.database_id: job for job in jobs}
+
+
 def database_part(role: Role, database: TargetDatabase, inspection: Inspection | None) -> DatabasePart:
+    return _part(role, database, inspection, active_jobs([database]).get(database.pk))
+
+
+def _part(
+    role: Role, database: TargetDatabase, inspection: Inspection | None, active: Job | None
+) -> DatabasePart:
     report = report_of(inspection, database.alias)
     statuses = database_statuses(database)
-    active = Job.objects.active().filter(database=database, changing=True).first()
     return DatabasePart(
         database=database,
         statuses=statuses,

@@ -45,7 +45,17 @@ def read_all(job_id: int) -> Iterator[str]:
 def read_last(job_id: int, most: int) -> Lines:
     """The last `most` lines; with no line at all, an empty batch that begins at 1."""
     last = TranscriptChunk.objects.filter(job_id=job_id).aggregate(last=Max("last"))["last"] or 0
-    first = max(1, last - most + 1)
-    chunks = TranscriptChunk.objects.filter(job_id=job_id, last__gte=first).order_by("first")
+    return read_before(job_id, last + 1, most)
+
+
+def read_before(job_id: int, before: int, most: int) -> Lines:
+    """At most `most` lines, those in front of number `before` (1 or more); without any, an empty batch."""
+    first = max(1, before - most)
+    chunks = list(
+        TranscriptChunk.objects.filter(job_id=job_id, last__gte=first, first__lt=before).order_by("first")
+    )
+    if not chunks:
+        return Lines(first, [])
     lines = [line for chunk in chunks for line in chunk.lines]
-    return Lines(last - len(lines) + 1, lines) if lines else Lines(1, [])
+    start = chunks[0].first
+    return Lines(first, lines[first - start : before - start])

@@ -3,15 +3,16 @@ from collections.abc import AsyncIterator
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.db import connections
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
 from dbops.forms import CancelForm, JobsFilter
-from dbops.pages.job import job_page, jobs_page, transcript_so_far
-from dbops.transcript.reading import Lines, read_after
+from dbops.pages.job import LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
+from dbops.transcript.reading import Lines, read_after, read_before, read_last
+from dbops.views.answers import page_or_fragment
 
 
 @require_GET
@@ -26,8 +27,8 @@ def jobs(request: OpsRequest) -> HttpResponse:
         state=chosen.get("state") or "",
         page=chosen.get("page") or 1,
     )
-    template = "_fragments/jobs_rows.html" if request.htmx else "pages/jobs.html"
-    return render(request, template, {"page": page, "form": form})
+    context = {"page": page, "form": form}
+    return page_or_fragment(request, "pages/jobs.html", "_fragments/jobs_rows.html", context)
 
 
 @require_GET
@@ -48,6 +49,22 @@ def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     messages.info(request, launch.cancel(found, actor_of(request), reason))
     return redirect(found)
+
+
+@require_GET
+@needs(Role.VIEWER)
+def lines(request: OpsRequest, job_id: int) -> HttpResponse:
+    """{"first", "lines"}: at most LINES_AT_ONCE complete lines, those in front of number `?before=N` or,
+    without it, the last ones. `lines[0]` has the number `first`; no line stands before line 1."""
+    found = job_or_404(job_id)
+    before = request.GET.get("before")
+    if before is None:
+        batch = read_last(found.pk, LINES_AT_ONCE)
+    elif before.isascii() and before.isdigit() and len(before) < 10 and int(before):
+        batch = read_before(found.pk, int(before), LINES_AT_ONCE)
+    else:
+        return HttpResponseBadRequest("`before` is no number of a line.", content_type="text/plain")
+    return JsonResponse({"first": batch.first, "lines": batch.lines}, headers={"Cache-Control": "no-store"})
 
 
 @require_GET

@@ -1,9 +1,9 @@
 from django.http import HttpResponse
-from django.shortcuts import render
 
 from dbops.access import OpsRequest, Role, needs
 from dbops.forms import OverviewFilter
 from dbops.pages.overview import overview_page
+from dbops.views.answers import page_or_fragment
 
 
 @needs(Role.VIEWER)
@@ -18,5 +18,5 @@ def overview(request: OpsRequest) -> HttpResponse:
         status=chosen.get("status") or "",
         page=chosen.get("page") or 1,
     )
-    template = "_fragments/overview_rows.html" if request.htmx else "pages/overview.html"
-    return render(request, template, {"page": page, "form": form})
+    context = {"page": page, "form": form}
+    return page_or_fragment(request, "pages/overview.html", "_fragments/overview_rows.html", context)

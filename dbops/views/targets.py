@@ -9,14 +9,14 @@ from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, target_or_404
 from dbops.forms import MigrateForm
 from dbops.pages.target import MigratePage, migrate_page, target_page
+from dbops.views.answers import page_or_fragment
 
 
 @require_GET
 @needs(Role.VIEWER)
 def target(request: OpsRequest, name: str) -> HttpResponse:
-    page = target_page(request.role, target_or_404(name))
-    template = "_fragments/target_databases.html" if request.htmx else "pages/target.html"
-    return render(request, template, {"page": page})
+    context = {"page": target_page(request.role, target_or_404(name))}
+    return page_or_fragment(request, "pages/target.html", "_fragments/target_databases.html", context)
 
 
 @require_POST
@@ -49,6 +49,8 @@ def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
         )
     except launch.RefusedError as refused:
         return _form(request, page, form, status=409, refused=refused)
+    if not started.new:
+        messages.info(request, "This form was sent before; this is its job.")
     return redirect(started.job)
 
 

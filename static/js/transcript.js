@@ -5,6 +5,7 @@
   const SPARE_ROWS = 12; // above and below what is in sight
   const LONGEST_SHOWN = 4000; // characters of a line
   const SUMMARY_MS = 10000;
+  const NEAR_ROWS = 50; // so near to the first line that is held, those before it are fetched
 
   // CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
   const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])|\u009b[0-?]*[ -/]*[@-~]/g;
@@ -75,6 +76,7 @@
       this.isFollowing = true;
       this.seen = this.count;
       this.drawing = false;
+      this.loading = null;
       this.pool = [];
       this.build();
       this.listen();
@@ -95,6 +97,8 @@
       const frame = document.createElement('div');
       frame.className = 'transcript-frame';
       this.element.replaceWith(frame);
+      this.earlier = make('p', 'transcript__earlier', frame);
+      this.earlier.setAttribute('role', 'status');
       frame.append(this.element);
       this.element.replaceChildren();
       this.canvas = make('div', 'transcript__rows', this.element);
@@ -105,6 +109,7 @@
       this.summary = make('p', 'visually-hidden', frame);
       this.summary.setAttribute('role', 'status');
       this.rowPx = this.measure();
+      this.sayEarlier('are loaded when you scroll up.');
     }
 
     measure() {
@@ -154,11 +159,61 @@
       this.summary.textContent = `${number} ${number === 1 ? 'line' : 'lines'}. Last: ${last}`;
     }
 
+    // -- lines before the first that is held
+
+    sayEarlier(words) {
+      const last = this.first - 1;
+      this.earlier.hidden = last < 1;
+      const which = last === 1 ? 'Line 1' : `Lines 1-${last.toLocaleString('en')}`;
+      this.earlier.textContent = last < 1 ? '' : `${which} ${words}`;
+    }
+
+    async loadUpTo(target) {
+      while (this.target === target && target < this.first) if (!await this.loadEarlier()) return;
+      if (this.target === target) this.obeyHash();
+    }
+
+    /** One request at a time; whoever asks meanwhile waits for the same. Resolves to whether lines came. */
+    loadEarlier() {
+      if (this.first <= 1 || !this.element.dataset.lines) return Promise.resolve(false);
+      this.loading ||= this.fetchEarlier().finally(() => { this.loading = null; });
+      return this.loading;
+    }
+
+    async fetchEarlier() {
+      this.sayEarlier('are being loaded.');
+      const url = new URL(this.element.dataset.lines, document.baseURI);
+      url.searchParams.set('before', String(this.first));
+      try {
+        const response = await fetch(url, { redirect: 'manual', headers: { Accept: 'application/json' } });
+        const came = response.ok ? this.prepend(await response.json()) : false;
+        this.sayEarlier(came ? 'are loaded when you scroll up.' : 'could not be loaded: reload the page.');
+        return came;
+      } catch (error) {
+        this.sayEarlier('could not be loaded: scroll up to try again.');
+        if (!(error instanceof TypeError)) throw error;
+        return false;
+      }
+    }
+
+    /** What the reader sees stays where it is; false when these do not end right before what is held. */
+    prepend({ first, lines }) {
+      if (!lines.length || first + lines.length !== this.first) return false;
+      this.lines = lines.concat(this.lines);
+      this.first = first;
+      this.seen += lines.length;
+      this.resize();
+      this.element.scrollTop += lines.length * this.rowPx;
+      this.drawSoon();
+      return true;
+    }
+
     // -- where the reader is
 
     onScroll() {
       const { scrollTop, clientHeight, scrollHeight } = this.element;
       this.isFollowing = scrollHeight - scrollTop - clientHeight < this.rowPx;
+      if (!this.isFollowing && scrollTop < NEAR_ROWS * this.rowPx) this.loadEarlier();
       this.drawSoon();
     }
 
@@ -173,6 +228,7 @@
       this.target = match ? Number(match[1]) : null;
       if (this.target === null) return this.redraw();
       this.isFollowing = false;
+      if (this.target < this.first) this.loadUpTo(this.target);
       this.resize();
       const middle = (this.target - this.first) * this.rowPx - this.element.clientHeight / 2;
       this.element.scrollTop = Math.max(0, middle);

@@ -313,7 +313,7 @@ def live_page(lines: list[str] | None = None, *, first: int = 1, tail: str = "",
         f'<div id="live" hx-ext="live" live-url="/stream/" data-after="{last}" {extra}>'
         '<section id="job_state">queued</section><section id="job_steps"></section></div>'
         '<section class="module"><h2 id="transcript_title">Transcript</h2>'
-        '<div id="transcript" class="transcript" role="log" aria-live="off" tabindex="0"'
+        '<div id="transcript" class="transcript" data-lines="/lines/" role="log" aria-live="off" tabindex="0"'
         ' aria-labelledby="transcript_title"></div>'
         f'<script type="application/json" id="transcript_lines">{data}</script></section>'
     )

@@ -1,10 +1,11 @@
 """static/js/transcript.js: 100,000 lines on few elements, followed until one looks back, never HTML."""
 
+import json
 import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.scripted import ScriptedServer, live_page
+from tests.browser.scripted import Answer, Request, ScriptedServer, live_page
 from tests.browser.waiting import eventually
 
 MANY = 100_000
@@ -48,6 +49,37 @@ def test_a_page_may_come_with_a_hundred_thousand_lines(page: Page, server: Scrip
     visit(page, server, lines=lines)
     shown(page, MANY + 1, "the newest")
     assert server.asked == [MANY]
+
+
+def earlier(request: Request) -> Answer:
+    before = int(request.query["before"][0])
+    first = max(1, before - 100)
+    lines = [f"line {number}" for number in range(first, before)]
+    return Answer(200, json.dumps({"first": first, "lines": lines}), {"Content-Type": "application/json"})
+
+
+def test_earlier_lines_that_do_not_come_are_asked_for_again(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("503")
+    server.lines = [f"line {number}" for number in range(1, 301)]
+    server.pages["/lines/"] = lambda request: Answer(503)
+    visit(page, server, lines=server.lines[150:], first=151)
+    said = page.locator(".transcript__earlier")
+    expect(said).to_have_text("Lines 1-150 are loaded when you scroll up.")
+    page.locator("#transcript").focus()
+    page.keyboard.press("Home")
+    expect(said).to_have_text("Lines 1-150 could not be loaded: reload the page.")
+    shown(page, 151, "line 151")
+
+    server.pages["/lines/"] = earlier
+    scroll(page, 100)
+    expect(said).to_have_text("Lines 1-50 are loaded when you scroll up.")
+    shown(page, 157, "line 157")
+    server.publish("line 301")
+    page.keyboard.press("Home")
+    expect(said).to_be_hidden()
+    assert page.evaluate("opsdash.transcript.lines") == [f"line {number}" for number in range(1, 302)]
 
 
 def test_it_follows_until_the_reader_scrolls_up(page: Page, server: ScriptedServer) -> None:
@@ -172,7 +204,7 @@ def test_a_screen_reader_is_told_now_and_then_not_each_line(page: Page, server: 
     server.lines = ["first"]
     visit(page, server, lines=["first"])
     expect(page.locator("#transcript")).to_have_attribute("aria-live", "off")
-    summary = page.locator(".transcript-frame [role=status]")
+    summary = page.locator(".transcript-frame .visually-hidden[role=status]")
     expect(summary).to_have_text("1 line. Last: first")
     for number in range(20):
         server.publish(f"more {number}")

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.stack import Stack, keep_logs, stack
+from tests.browser.waiting import eventually
 
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 LONG_MS = 40_000
@@ -70,11 +71,6 @@ def held_lines(page: Page) -> list[str]:
     first, lines = page.evaluate("[opsdash.transcript.first, opsdash.transcript.lines]")
     assert first == 1
     return list(lines)
-
-
-def record(opsdash: Stack, job: int) -> dict[str, Any]:
-    jobs = json.loads(opsdash.manage("jobs", "--json").stdout)["jobs"]
-    return next(entry for entry in jobs if entry["id"] == job)
 
 
 def test_a_postgres_project_is_migrated_by_clicking_and_watched_live(page: Page, opsdash: Stack) -> None:
@@ -185,6 +181,10 @@ def test_a_running_job_is_cancelled_from_the_page(page: Page, opsdash: Stack) ->
 
 def add_slow_shop(opsdash: Stack, name: str) -> None:
     """A shop on an empty database whose imports rest for minutes."""
+    add_shop(opsdash, name, pause_s=120)
+
+
+def add_shop(opsdash: Stack, name: str, *, pause_s: int) -> None:
     server = opsdash.env["OPSDASH_DEMO_SHOP_STAGING_URL"]
     database = name.replace("-", "_")
     with psycopg.connect(server, autocommit=True) as connection:
@@ -194,7 +194,7 @@ def add_slow_shop(opsdash: Stack, name: str) -> None:
     file.write_text(
         f'[targets.{name}]\nworking_directory = "{repository}/examples/shop"\n'
         f'python = ["{sys.executable}"]\n'
-        f'[targets.{name}.env]\nSHOP_BATCH_PAUSE = "120"\n'
+        f'[targets.{name}.env]\nSHOP_BATCH_PAUSE = "{pause_s}"\n'
         f'[targets.{name}.secret_env]\nDATABASE_URL = "{server.rpartition("/")[0]}/{database}"\n'
     )
     result = opsdash.manage("sync_targets", "--file", str(file))
@@ -202,21 +202,43 @@ def add_slow_shop(opsdash: Stack, name: str) -> None:
 
 
 def test_the_shell_gives_the_same_record_as_the_page(page: Page, opsdash: Stack) -> None:
+    """Equal work on two equal databases, asked for in two ways."""
+    names = [f"{way}-{uuid.uuid4().hex[:6]}" for way in ("clicked", "typed")]
+    for name in names:
+        add_shop(opsdash, name, pause_s=0)
     sign_in(page, opsdash)
-    open_migrate(page, opsdash, "shop-production")
-    page.get_by_label("App:").select_option("customers")
-    clicked = record(opsdash, start(page, "shop-production"))
+    for name in names:
+        expect(row(page, name)).to_contain_text("pending", timeout=LONG_MS)
+    open_migrate(page, opsdash, names[0])
+    page.get_by_label("App:").select_option("catalog")
+    clicked = document(opsdash, start(page, names[0]))
     expect_state(page, "succeeded")
-    clicked = record(opsdash, clicked["id"])
-    typed = json.loads(
-        opsdash.manage(
-            "run_job", "shop-production", "migrate", "--app", "customers", "--follow", "--json"
-        ).stdout
-    )["job"]
-    assert typed["state"] == "succeeded"
-    same = ("target", "alias", "operation", "arguments", "title", "state")
-    assert {key: typed[key] for key in same} == {key: clicked[key] for key in same}
-    assert set(clicked) <= set(typed)
+    clicked = document(opsdash, clicked["id"])
+    argv = ["run_job", names[1], "migrate", "--app", "catalog", "--follow", "--json"]
+    typed = json.loads(opsdash.manage(*argv).stdout)["job"]
+    assert clicked["state"] == "succeeded" and clicked["steps"] and clicked["facts"]["after"]
+    assert (clicked["asked_by"], typed["asked_by"].partition(":")[0]) == ("operator", "shell")
+    assert comparable(typed) == comparable(clicked)
+
+
+def document(opsdash: Stack, job: int) -> dict[str, Any]:
+    """What `run_job --json` prints of its own job, of any job."""
+    code = (
+        "import json; from dbops.documents import job_document; from dbops.models import Job; "
+        f"print(json.dumps(job_document(Job.objects.get(pk={job}))))"
+    )
+    found: dict[str, Any] = json.loads(opsdash.manage("shell", "-v", "0", "-c", code).stdout)["job"]
+    return found
+
+
+def comparable(job: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs between any two jobs: which, when, by whom, where, how long."""
+    others = ("id", "target", "asked_by", "created_at", "started_at", "finished_at", "steps", "facts")
+    steps = [(step["kind"], step["name"], step["state"], step["statements"]) for step in job["steps"]]
+    after = {key: value for key, value in job["facts"]["after"].items() if key != "inspection"}
+    facts = {**job["facts"], "after": after}
+    kept = {key: value for key, value in job.items() if key not in others}
+    return {**kept, "steps": steps, "facts": facts}
 
 
 def test_the_search_and_the_filter_live_in_the_url(page: Page, opsdash: Stack) -> None:
@@ -229,6 +251,101 @@ def test_the_search_and_the_filter_live_in_the_url(page: Page, opsdash: Stack) -
     page.reload()
     expect(page.locator("#databases tbody tr")).to_have_count(1)
     expect(page.get_by_label("Search:")).to_have_value("shop")
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/", "/targets/blog/"])
+def test_back_brings_the_whole_page_after_it_refreshed_itself(page: Page, opsdash: Stack, path: str) -> None:
+    sign_in(page, opsdash, "viewer")
+    expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
+    with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+        page.goto(f"{opsdash.url}{path}")
+    page.goto(f"{opsdash.url}/targets/shop-staging/")
+    page.go_back()
+    expect(page).to_have_url(f"{opsdash.url}{path}")
+    expect(page.locator("#header")).to_be_visible()
+    expect(page).to_have_title(re.compile(r"\| opsdash$"))
+
+
+def add_job(opsdash: Stack, target: str, *, lines: int = 0, state: str = "succeeded") -> int:
+    """A job made of rows, whose lines say their number; on a target that leads nowhere unless it exists."""
+    made = opsdash.manage("shell", "-v", "0", "-c", MAKE_JOB.format(target=target, lines=lines, state=state))
+    assert made.returncode == 0, made.stderr
+    return int(made.stdout)
+
+
+MAKE_JOB = """
+import uuid
+from django.utils import timezone
+from dbops.models import Job, Target, TargetDatabase
+
+now = timezone.now()
+target, _ = Target.objects.get_or_create(name="{target}", defaults=dict(python=["/nowhere/python"]))
+job = Job.objects.create(
+    database=TargetDatabase.objects.get_or_create(target=target, alias="default")[0],
+    operation="migrate", idempotency_key=uuid.uuid4(), queue="jobs", asked_by_name="alice",
+    published_at=now, finished_at=now if "{state}" == "succeeded" else None, state="{state}",
+    last_line={lines},
+)
+for first in range(1, {lines} + 1, 700):
+    last = min({lines}, first + 699)
+    text = "\\n".join(f"line {{n}}" for n in range(first, last + 1))
+    job.chunks.create(first=first, last=last, text=text, at=now)
+print(job.pk)
+"""
+
+
+def top_line(page: Page) -> str:
+    """The number of the line that stands highest in the viewer's window."""
+    number: str = page.evaluate(
+        """() => {
+          const box = document.getElementById('transcript').getBoundingClientRect();
+          const rows = [...document.querySelectorAll('#transcript .line')];
+          const seen = rows.find((row) => row.getBoundingClientRect().top >= box.top);
+          return seen.querySelector('.line__number').textContent;
+        }"""
+    )
+    return number
+
+
+def test_a_long_transcript_is_complete_after_scrolling_to_its_beginning(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "viewer")
+    expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
+    job = add_job(opsdash, "blog", lines=5000)
+    page.goto(f"{opsdash.url}/jobs/{job}/")
+    said = page.locator(".transcript__earlier")
+    expect(said).to_have_text("Lines 1-3,000 are loaded when you scroll up.")
+    page.locator("#transcript").focus()
+    page.keyboard.press("Home")
+    expect(said).to_have_text("Lines 1-1,000 are loaded when you scroll up.")
+    # What stood at the top stays in its place while lines come above it.
+    eventually(page, lambda: top_line(page) == "3001")
+    page.keyboard.press("Home")
+    expect(said).to_be_hidden()
+    eventually(page, lambda: top_line(page) == "1001")
+    assert held_lines(page) == [f"line {number}" for number in range(1, 5001)]
+
+
+def test_a_link_to_an_early_line_of_a_long_transcript_leads_there(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "viewer")
+    expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
+    job = add_job(opsdash, "blog", lines=5000)
+    page.goto(f"{opsdash.url}/jobs/{job}/#L5")
+    expect(page.locator(".line--target .line__text")).to_have_text("line 5")
+    expect(page.locator(".line--target")).to_be_in_viewport()
+    assert held_lines(page) == [f"line {number}" for number in range(1, 5001)]
+
+
+def test_staff_resolves_a_lost_job_that_nothing_else_can_end(page: Page, opsdash: Stack) -> None:
+    sign_in(page, opsdash, "staff")
+    job = add_job(opsdash, f"lost-{uuid.uuid4().hex[:6]}", state="lost")
+    page.goto(f"{opsdash.url}/jobs/{job}/")
+    page.get_by_label("Reason").fill("no session is left on the server")
+    page.get_by_role("button", name="Resolve the job as failed").click()
+    expect_state(page, "failed")
+    expect(page.locator("#job_outcome")).to_contain_text(
+        "staff resolved it: no session is left on the server."
+    )
+    expect(page.locator("#job_resolution")).to_have_count(0)
 
 
 def test_a_viewer_sees_why_there_is_no_migrate_button(page: Page, opsdash: Stack) -> None:

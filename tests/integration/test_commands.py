@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import uuid
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from dbops.exits import Exit
 from dbops.models import AuditEvent, Job, Target, TargetVariable
@@ -169,7 +171,45 @@ def test_jobs_lists_what_was_asked_for(blog: Target) -> None:
     code, found = document("jobs", "--state", "active")
     (job,) = found["jobs"]
     assert (code, found["version"], job["title"], job["state"]) == (0, 1, "migrate posts", "queued")
+    assert (found["page"], found["pages"]) == (1, 1)
     assert call("jobs", "--target", "nothing") == (0, "No job matches.\n")
+
+
+def test_jobs_of_a_state_that_there_is_not_are_a_mistake_of_usage() -> None:
+    code, text = call("jobs", "--state", "nonsense")
+    assert code == Exit.USAGE
+    assert text == (
+        "There is no state nonsense. States: active, queued, starting, running, cancelling, lost, "
+        "succeeded, failed, cancelled.\n"
+    )
+
+
+def test_jobs_says_whether_there_are_more_pages(blog: Target, settings: Any) -> None:
+    settings.DBOPS = {**settings.DBOPS, "PAGE_SIZE": 2}
+    now = timezone.now()
+    for _ in range(5):
+        Job.objects.create(
+            database=default_of(blog),
+            operation="migrate",
+            state="succeeded",
+            idempotency_key=uuid.uuid4(),
+            queue="jobs",
+            asked_by_name="alice",
+            published_at=now,
+            finished_at=now,
+        )
+    _, first = document("jobs")
+    _, last = document("jobs", "--page", "3")
+    assert (first["page"], first["pages"], len(first["jobs"])) == (1, 3, 2)
+    assert (last["page"], last["pages"], len(last["jobs"])) == (3, 3, 1)
+    assert call("jobs")[1].endswith("Page 1 of 3. More: --page 2\n")
+    assert call("jobs", "--page", "3")[1].endswith("Page 3 of 3.\n")
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "4"])
+def test_a_page_of_jobs_that_there_is_not_is_a_mistake_of_usage(page: str) -> None:
+    code, text = call("jobs", "--page", page)
+    assert (code, text) == (Exit.USAGE, f"There is no page {page}. Pages: 1 to 1.\n")
 
 
 # targets

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dbops.models import AuditEvent, Inspection, Job, Step, Target, TargetDatabase
@@ -23,6 +25,13 @@ MakeJob = Callable[..., Job]
 def operator(people: dict[str, User]) -> Client:
     client = Client()
     client.login(username="operator", password=PASSWORD)
+    return client
+
+
+@pytest.fixture
+def staff(people: dict[str, User]) -> Client:
+    client = Client()
+    client.login(username="staff", password=PASSWORD)
     return client
 
 
@@ -166,6 +175,17 @@ def test_htmx_gets_the_rows_alone(operator: Client, known: Callable[..., TargetD
     assert fragment.startswith('<div id="overview_rows"') and "<html" not in fragment
 
 
+@pytest.mark.parametrize("url", ["/", "/jobs/", "/targets/shop/"])
+def test_a_fragment_is_never_kept_where_the_page_is_looked_for(
+    operator: Client, known: Callable[..., TargetDatabase], url: str
+) -> None:
+    """Both answer at one URL: the browser's Back must not find the fragment in its cache."""
+    known("shop", "checked")
+    fragment = operator.get(url, headers={"HX-Request": "true"})
+    assert "HX-Request" in fragment["Vary"] and fragment["Cache-Control"] == "no-store"
+    assert "HX-Request" in operator.get(url)["Vary"]
+
+
 def test_many_rows_are_paged(operator: Client, known: Callable[..., TargetDatabase], settings: Any) -> None:
     settings.DBOPS = {**settings.DBOPS, "PAGE_SIZE": 5}
     for number in range(12):
@@ -192,6 +212,50 @@ def test_the_overview_asks_as_much_for_thirty_targets_as_for_one(
         operator.get("/")
 
 
+def test_the_overview_does_not_read_the_history(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
+) -> None:
+    for name in ("shop", "blog"):
+        database = known(name, "pending")
+        history(database, 1000)
+        latest = make_job(database)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE dbops_job")
+    with CaptureQueriesContext(connection) as asked:
+        assert f"job {latest.pk} is queued" in text(operator, "/")
+    questions = [entry["sql"] for entry in asked.captured_queries if "dbops_job" in entry["sql"]]
+    assert questions and sum(map(jobs_read, questions)) <= 6
+    assert not any("error_traceback" in question for question in questions)
+
+
+def history(database: TargetDatabase, jobs: int) -> None:
+    ended = timezone.now()
+    Job.objects.bulk_create(
+        Job(
+            database=database,
+            operation="migrate",
+            idempotency_key=uuid.uuid4(),
+            queue="jobs",
+            state="failed",
+            published_at=ended,
+            finished_at=ended,
+        )
+        for _ in range(jobs)
+    )
+
+
+def jobs_read(question: str) -> int:
+    """How many job rows the server visits for this."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {question}")
+        return visited(cursor.fetchone()[0][0]["Plan"])
+
+
+def visited(node: dict[str, Any]) -> int:
+    own = node["Actual Rows"] * node["Actual Loops"] if node.get("Relation Name") == "dbops_job" else 0
+    return int(own) + sum(map(visited, node.get("Plans", [])))
+
+
 @pytest.mark.parametrize("jobs", [1, 30])
 def test_the_list_of_jobs_asks_as_much_for_thirty_as_for_one(
     operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, jobs: int,
@@ -213,15 +277,19 @@ def test_the_page_of_a_job_asks_a_constant_number(
 
 
 @pytest.mark.parametrize("jobs", [1, 9])
+@pytest.mark.parametrize("aliases", [1, 5])
 def test_the_page_of_a_target_asks_a_constant_number(
-    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, jobs: int,
+    operator: Client, make_database: MakeDatabase, make_job: MakeJob, jobs: int, aliases: int,
     django_assert_num_queries: Any,
 ) -> None:  # fmt: skip
-    database = known("shop", "pending")
-    for _ in range(jobs):
-        make_job(database, state="failed", finished_at=timezone.now())
+    for number in range(aliases):
+        database = make_database("shop", f"alias{number}")
+        for _ in range(jobs):
+            make_job(database, state="failed", finished_at=timezone.now())
+        make_job(database)
     with django_assert_num_queries(OVERHEAD + 5):
-        operator.get("/targets/shop/")
+        page = text(operator, "/targets/shop/")
+    assert page.count(" is queued</span>") == aliases
 
 
 # migrate
@@ -261,8 +329,17 @@ def test_the_same_form_sent_twice_leads_to_the_same_job(
 ) -> None:
     plan(known("shop", "pending"), "a.0001_initial")
     key = str(uuid.uuid4())
-    assert post(operator, key=key)["Location"] == post(operator, key=key)["Location"]
+    first, second = post(operator, key=key), post(operator, key=key)
+    assert first["Location"] == second["Location"]
     assert Job.objects.count() == 1
+    assert "This form was sent before; this is its job." in text(operator, second["Location"])
+
+
+def test_a_form_sent_once_is_not_called_sent_before(
+    operator: Client, known: Callable[..., TargetDatabase]
+) -> None:
+    plan(known("shop", "pending"), "a.0001_initial")
+    assert "sent before" not in text(operator, post(operator)["Location"])
 
 
 def test_a_second_form_is_refused_with_409_and_a_sentence(
@@ -365,3 +442,144 @@ def test_the_list_filters_by_state(
     assert f"{job.pk}: migrate" in text(operator, f"/jobs/?state={state}")
     assert "No job matches." in text(operator, "/jobs/?state=cancelled")
     assert (f"{job.pk}: migrate" in text(operator, "/jobs/?state=active")) == (state != "succeeded")
+
+
+# transcript
+
+
+def long_job(make_job: MakeJob, database: TargetDatabase, lines: int, chunk: int, **fields: Any) -> Job:
+    """A job that printed this many lines, kept in rows of `chunk` lines."""
+    job = make_job(database, **fields)
+    for first in range(1, lines + 1, chunk):
+        last = min(lines, first + chunk - 1)
+        text_of = "\n".join(f"line {number}" for number in range(first, last + 1))
+        job.chunks.create(first=first, last=last, text=text_of, at=timezone.now())
+    return job
+
+
+@pytest.mark.parametrize("chunk", [5000, 700, 1])
+@pytest.mark.parametrize(
+    ("before", "first", "last"),
+    [(3001, 1001, 3000), (1001, 1, 1000), (2, 1, 1), (1, 1, 0), (5001, 3001, 5000)],
+)
+def test_earlier_lines_are_given_in_front_of_a_number(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob,
+    chunk: int, before: int, first: int, last: int,
+) -> None:  # fmt: skip
+    job = long_job(make_job, known("shop", "pending"), 5000, chunk)
+    answer = operator.get(f"{job.get_absolute_url()}lines/?before={before}")
+    assert answer.json() == {"first": first, "lines": [f"line {n}" for n in range(first, last + 1)]}
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "0", "1" * 12, "\u0663", "1.5", "1%00"])
+def test_what_is_no_line_number_is_refused(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, before: str
+) -> None:
+    answer = operator.get(f"{make_job(known('shop')).get_absolute_url()}lines/?before={before}")
+    assert answer.status_code == 400 and "number of a line" in answer.content.decode()
+
+
+def test_the_page_begins_with_the_end_of_a_long_transcript_and_carries_it_once(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
+) -> None:
+    job = long_job(make_job, known("shop", "pending"), 60_000, 60_000)
+    page = operator.get(job.get_absolute_url()).content.decode()
+    assert '"first": 58001' in page and '"line 58000"' not in page
+    plain = page[page.index("<noscript>") : page.index("</noscript>")]
+    assert "line 59801\n" in plain and "line 59800\n" not in plain and "line 60000" in plain
+    assert f"{job.get_absolute_url()}transcript.txt" in plain and "the last 200 of 60,000 lines" in plain
+
+
+# lost
+
+
+def resolve(client: Client, job: Job, reason: str = "looked: no session is left") -> Any:
+    return client.post(f"{job.get_absolute_url()}resolution/", {"reason": reason})
+
+
+def test_staff_resolves_a_lost_job_with_a_reason(
+    staff: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
+) -> None:
+    database = known("shop", "pending")
+    job = make_job(database, state="lost")
+    Step.objects.create(job=job, position=1, kind="migration", name="a.1", state="running")
+    Step.objects.create(job=job, position=2, kind="migration", name="a.2")
+    version = job.version
+    assert resolve(staff, job)["Location"] == job.get_absolute_url()
+    job.refresh_from_db()
+    outcome = (
+        "The worker vanished. staff resolved it: looked: no session is left. "
+        "Whether all of it has ended was not proven by opsdash."
+    )
+    assert (job.state, job.outcome, job.version > version) == ("failed", outcome, True)
+    assert [step.state for step in job.steps.order_by("position")] == ["failed", "skipped"]
+    event = AuditEvent.objects.get()
+    assert (event.act, event.actor, event.target, event.job_id, event.reason) == (
+        "job.resolve", "staff", "shop/default", job.pk, "looked: no session is left",
+    )  # fmt: skip
+    make_job(database)
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "a\0b", "x" * 501])
+def test_a_lost_job_is_not_resolved_without_a_reason(
+    staff: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, reason: str
+) -> None:
+    job = make_job(known("shop", "pending"), state="lost")
+    response = resolve(staff, job, reason)
+    assert response.status_code == 422
+    assert "errorlist" in response.content.decode()
+    job.refresh_from_db()
+    assert job.state == "lost" and not AuditEvent.objects.exists()
+    assert "Say why. Nothing was changed." in resolve(staff, job, "").content.decode()
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed"])
+def test_only_a_lost_job_is_resolved(
+    staff: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, state: str
+) -> None:
+    ended = timezone.now() if state == "failed" else None
+    job = make_job(known("shop", "pending"), state=state, finished_at=ended, outcome="as it was")
+    response = resolve(staff, job)
+    assert response.status_code == 409
+    assert f"Job {job.pk} is {state}, not lost. Nothing was changed." in response.content.decode()
+    job.refresh_from_db()
+    assert (job.state, job.outcome) == (state, "as it was")
+    assert AuditEvent.objects.get().act == "job.resolve.refused"
+
+
+def test_the_page_of_a_lost_job_offers_the_resolution_to_staff_only(
+    staff: Client, operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
+) -> None:
+    database = known("shop", "pending")
+    job = make_job(database, state="lost")
+    page = text(staff, job.get_absolute_url())
+    assert f'action="{job.get_absolute_url()}resolution/"' in page
+    assert "free for other jobs" in page and f"opsdash job {job.pk}" in page and "guard" in page
+    page = text(operator, job.get_absolute_url())
+    assert "resolution/" not in page and "Staff can resolve it" in page
+    other = make_job(known("blog", "pending"), state="running")
+    for client in (staff, operator):
+        page = text(client, other.get_absolute_url())
+        assert "resolution/" not in page and "Staff can resolve it" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "recorded", "shown"),
+    [
+        ("failed", [["a", "0001_initial"]], True),
+        ("cancelled", [["a", "0001_initial"]], True),
+        ("succeeded", [["a", "0001_initial"]], False),
+        ("failed", [], False),
+        ("failed", None, False),
+    ],
+)
+def test_what_a_job_recorded_before_it_failed_is_listed(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob,
+    state: str, recorded: list[list[str]] | None, shown: bool,
+) -> None:  # fmt: skip
+    facts = {} if recorded is None else {"recorded": recorded}
+    job = make_job(known("shop", "pending"), state=state, finished_at=timezone.now(), facts=facts)
+    page = text(operator, job.get_absolute_url())
+    assert ('id="job_recorded"' in page) == shown
+    assert ("a.0001_initial" in page) == shown

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError
 
 from dbops.exits import Exit
 from dbops.models import Target
@@ -137,3 +139,79 @@ def test_a_broken_target_ends_the_wait_with_its_own_code(make_target: MakeTarget
     make_target("gone")
     code, text = call("wait_for_db", "--target", "gone")
     assert code == Exit.BROKEN and "/nowhere/python" in text
+
+
+# What leads to the target
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], list[str]]:
+    """The words of a program that stands where ssh or docker would."""
+
+    def make(script: str) -> list[str]:
+        file = tmp_path / "transport"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        return [str(file), sys.executable]
+
+    return make
+
+
+@pytest.mark.django_db
+def test_a_transport_that_comes_up_later_is_waited_for(
+    make_target: MakeTarget, postgres_url: str, program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    target = make_shop(make_target, postgres_url)
+    target.python = program(
+        f"if [ ! -e {tmp_path}/up ]; then touch {tmp_path}/up\n"
+        "echo 'Error response from daemon: container shop is not running' >&2; exit 1; fi\n"
+        'exec "$@"'
+    )
+    target.save()
+    code, text = call("wait_for_db", "--target", "shop", "--timeout", "30")
+    assert code == Exit.DONE, text
+    assert "is not ready yet (interpreter)" in text and "container shop is not running" in text
+
+
+@pytest.mark.django_db
+def test_a_transport_that_never_answers_takes_no_longer_than_the_limit(
+    make_target: MakeTarget, program: Callable[[str], list[str]]
+) -> None:
+    make_target("shop", python=program("exec cat > /dev/null"))
+    began = time.monotonic()
+    code, text = call("wait_for_db", "--target", "shop", "--timeout", "2")
+    assert code == Exit.TIMED_OUT, text
+    assert "was not ready within 2 s (interpreter)" in text
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.django_db
+def test_a_secret_that_cannot_be_unsealed_is_a_sentence(make_target: MakeTarget) -> None:
+    target = make_target("shop", python=[sys.executable])
+    target.variables.create(name="TOKEN", is_secret=True, sealed="sealed-with-a-key-that-is-gone")
+    with pytest.raises(CommandError, match="none of the keys in OPSDASH_SEALING_KEYS sealed it") as refused:
+        call("wait_for_db", "--target", "shop")
+    assert refused.value.returncode == Exit.ERROR
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_limit_that_is_none_is_a_mistake_of_usage(seconds: str) -> None:
+    result = wait_for_own(os.environ["DATABASE_URL"], "--timeout", seconds)
+    assert result.returncode == Exit.USAGE
+    assert "--timeout" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.django_db
+def test_what_a_broken_target_says_is_told_without_its_secrets(
+    make_target: MakeTarget, tmp_path: Path
+) -> None:
+    (tmp_path / "manage.py").write_text(
+        "import os\nraise RuntimeError('no way in with ' + os.environ['PIN'])\n"
+    )
+    target = make_target("gone", python=[sys.executable], working_directory=str(tmp_path))
+    pin = target.variables.model(target=target, name="PIN")
+    pin.keep("canary-4711", secret=True)
+    pin.save()
+    code, text = call("wait_for_db", "--target", "gone")
+    assert code == Exit.BROKEN and "no way in with" in text
+    assert "canary-4711" not in text

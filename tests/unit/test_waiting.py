@@ -26,9 +26,9 @@ class Time:
         self.now += seconds
 
 
-def scripted(*results: Unreachable | None) -> Callable[[], Unreachable | None]:
+def scripted(*results: Unreachable | None) -> Callable[[float], Unreachable | None]:
     left = list(results)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+    return lambda left_s: left.pop(0) if len(left) > 1 else left[0]
 
 
 def run(*results: Unreachable | None, limit_s: float = 60) -> tuple[Exit, list[str], Time]:
@@ -68,6 +68,21 @@ def test_it_gives_up_within_the_limit() -> None:
     assert code == Exit.TIMED_OUT
     assert time.now <= 10
     assert said[-1] == "the database was not ready within 10 s (refused): Connection refused."
+
+
+def test_no_try_may_take_longer_than_what_is_left() -> None:
+    time = Time()
+    allowed: list[tuple[float, float]] = []
+
+    def connect(left_s: float) -> Unreachable:
+        allowed.append((time.now, left_s))
+        time.now += left_s / 2
+        return REFUSED
+
+    code = wait(connect, name="it", limit_s=10, say=lambda sentence: None, clock=time.clock, sleep=time.sleep)
+    assert code == Exit.TIMED_OUT and time.now <= 10
+    assert allowed[0][1] == 10 and len(allowed) > 2
+    assert all(left_s > 0 and began + left_s == 10 for began, left_s in allowed), allowed
 
 
 @pytest.mark.parametrize("reason", ["auth", "no_such_database", "tls", "driver_missing", "own_database"])

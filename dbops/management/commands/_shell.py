@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from dbops.exits import Exit
 from dbops.models import Target, TargetDatabase
+from dbops.sealing import CannotUnsealError
 
 
 class ShellCommand(BaseCommand):
@@ -15,6 +16,12 @@ class ShellCommand(BaseCommand):
 
     requires_system_checks = ()
     requires_migrations_checks = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except CannotUnsealError as error:
+            raise CommandError(str(error)) from None
 
     def print_json(self, document: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(document, indent=2))

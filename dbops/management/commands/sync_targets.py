@@ -20,13 +20,14 @@ class Command(ShellCommand):
 
     def handle(self, *, file: Path, **options: Any) -> None:
         declarations = self._read(file)
+        actor = shell_actor()
         try:
             with transaction.atomic():
-                for name, declaration in declarations.items():
-                    declared = declare(name, declaration, shell_actor())
-                    self.stdout.write(f"{name}: {declared.result}")
+                results = {name: declare(name, found, actor).result for name, found in declarations.items()}
         except DeclarationError as error:
             raise CommandError(f"{file}: {error}") from None
+        for name, result in results.items():
+            self.stdout.write(f"{name}: {result}")
         others = Target.objects.exclude(name__in=declarations).values_list("name", flat=True)
         if others:
             self.stdout.write(f"Not in the file and left as they are: {', '.join(others)}")

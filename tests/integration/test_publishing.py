@@ -1,0 +1,186 @@
+"""Telling the workers: a broker that is silent holds nobody up, and no message stays for ever."""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from dbops import conf, tasks
+from dbops.models import Job, Target
+from opsdash.celery import app
+from tests.integration.conftest import MakeDatabase, MakeTarget
+from tests.integration.worker import until, worker
+
+pytestmark = pytest.mark.django_db
+MakeJob = Callable[..., Job]
+
+# A publish that waits this long holds a connection of the web's pool for far too long.
+BOUND_S = 10
+BEAT: dict[str, Any] = settings.CELERY["beat_schedule"]  # type: ignore[assignment]
+
+
+class Relay:
+    """A way to the real Redis that can fall silent without closing anything."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.silent = threading.Event()
+        self.sockets = [self.listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                self.sockets.append(near)
+                if not self.silent.is_set():
+                    self._connect(near)
+
+    def _connect(self, near: socket.socket) -> None:
+        real = urlsplit(settings.REDIS_URL)
+        far = socket.create_connection((real.hostname, real.port))
+        self.sockets.append(far)
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self.silent.is_set():
+                    sink.sendall(data)
+
+    def close(self) -> None:
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """What is published goes through it."""
+    relay = Relay()
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", through(relay))
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
+    yield relay
+    relay.close()
+
+
+def through(relay: Relay) -> str:
+    url = urlsplit(settings.REDIS_URL)
+    return url._replace(netloc=f":{url.password}@127.0.0.1:{relay.port}").geturl()
+
+
+def publish(kind: str, job: Job) -> bool:
+    return tasks.publish_job(job) if kind == "job" else tasks.publish_inspection(job.database.target)
+
+
+@pytest.mark.parametrize("kind", ["job", "inspection"])
+@pytest.mark.parametrize("known_before", [False, True])
+def test_a_broker_that_accepts_and_stays_silent_is_given_up_soon(
+    relay: Relay, make_job: MakeJob, caplog: pytest.LogCaptureFixture, kind: str, known_before: bool
+) -> None:
+    job = make_job()
+    if known_before:
+        assert publish(kind, job)
+    relay.silent.set()
+    began = time.monotonic()
+    assert publish(kind, job) is False
+    assert time.monotonic() - began < BOUND_S
+    assert "the broker is away" in caplog.text
+
+
+def test_an_idle_worker_keeps_its_connections(tmp_path: Path) -> None:
+    log = tmp_path / "idle.log"
+    with worker(log, "idle-test"):
+        time.sleep(1)
+        before = waiting_connections()
+        assert before
+        time.sleep(8)
+        assert waiting_connections() == before
+    assert "WARNING" not in log.read_text() and "ERROR" not in log.read_text(), log.read_text()
+
+
+def waiting_connections() -> set[str]:
+    """Those that wait for tasks, for commands to the worker: ids that change with every reconnect."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        clients: list[dict[str, str]] = client.client_list()
+    return {one["id"] for one in clients if one["cmd"] in ("brpop", "blocked", "subscribe", "psubscribe")}
+
+
+def test_a_job_whose_publishing_fails_in_our_database_is_left_to_the_sweeper(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = make_job(queue=f"q{uuid.uuid4().hex[:8]}")
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise DatabaseError("the connection is lost")
+
+    monkeypatch.setattr(Job.objects, "filter", fails)
+    with caplog.at_level(logging.WARNING):
+        assert tasks.publish_job(job) is False
+    assert f"job {job.pk} stays queued" in caplog.text and "the connection is lost" in caplog.text
+
+
+# How long a message is worth something
+
+
+def expiry_of_next(queue: str) -> datetime:
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        message = channel.basic_get(queue, no_ack=True)
+    assert message is not None, f"nothing in {queue}"
+    expires = message.headers["expires"]
+    assert expires, "it never expires"
+    return datetime.fromisoformat(expires).astimezone(UTC)
+
+
+def test_the_message_of_a_job_expires_after_it_was_published_again(make_job: MakeJob) -> None:
+    job = make_job(queue=f"q{uuid.uuid4().hex[:8]}")
+    assert tasks.publish_job(job)
+    left = expiry_of_next(job.queue) - timezone.now()
+    assert left > timedelta(seconds=1.5 * conf.knob("REPUBLISH_AFTER_S"))
+    assert left <= timedelta(seconds=2 * conf.knob("REPUBLISH_AFTER_S"))
+
+
+def test_the_message_about_a_lost_job_expires_soon(make_target: MakeTarget, make_job: MakeJob) -> None:
+    job = make_job(state="lost", started_at=timezone.now(), heartbeat_at=timezone.now())
+    Target.objects.update(queue=f"q{uuid.uuid4().hex[:8]}")
+    tasks.sweep_jobs()
+    job.refresh_from_db()
+    left = expiry_of_next(job.database.target.inspect_queue) - timezone.now()
+    assert timedelta(0) < left <= timedelta(seconds=15)
+
+
+def test_what_beat_sends_does_not_pile_up_while_nobody_takes_it() -> None:
+    for name, entry in BEAT.items():
+        assert entry["schedule"] <= entry["options"]["expires"] <= 2 * entry["schedule"], name
+
+
+def test_a_sweep_goes_before_the_inspections_that_wait(make_database: MakeDatabase, tmp_path: Path) -> None:
+    """With an expiry, one that stood behind many inspections would never be run."""
+    target = make_database().target
+    target.queue = f"q{uuid.uuid4().hex[:8]}"
+    for number in range(30):
+        assert tasks.publish_inspection(Target(pk=10_000_000 + number, name="none", queue=target.queue))
+    options = BEAT["sweep_jobs"]["options"]
+    tasks.sweep_jobs.apply_async(**{**options, "queue": target.inspect_queue, "expires": 60})
+    log = tmp_path / "order.log"
+    with worker(log, target.inspect_queue):
+        until(lambda: log.read_text().count(" received") == 31, "all were received")
+    received = [line for line in log.read_text().splitlines() if line.endswith("received")]
+    assert "dbops.sweep_jobs" in received[0]
