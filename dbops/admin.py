@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from dbops.access import Actor, client_address
+from dbops.declare import FIELDS
 from dbops.forms import WordsField
 from dbops.models import AuditEvent, Target, TargetVariable
 
@@ -29,21 +30,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Target
-        fields = [
-            "name",
-            "label",
-            "environment",
-            "working_directory",
-            "python",
-            "through_shell",
-            "launcher",
-            "settings_module",
-            "env_file",
-            "aliases",
-            "queue",
-            "allow_migrate",
-            "allow_reset",
-        ]
+        fields = ["name", *FIELDS]
 
 
 class VariableForm(forms.ModelForm):  # type: ignore[type-arg]

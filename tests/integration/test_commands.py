@@ -246,6 +246,21 @@ def test_add_target_refuses_with_a_sentence(
     assert Target.objects.count() == 1
 
 
+def test_a_relative_python_is_meant_from_where_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "venv").symlink_to(sys.prefix)
+    monkeypatch.chdir(tmp_path)
+    call("add_target", "blog", str(EXAMPLES / "blog"), "--python", "venv/bin/python -X utf8")
+    assert Target.objects.get().python == [f"{tmp_path}/venv/bin/python", "-X", "utf8"]
+
+
+def test_a_python_with_an_open_quote_is_refused() -> None:
+    with pytest.raises(CommandError, match="--python cannot be read as words of a command"):
+        call("add_target", "blog", str(EXAMPLES / "blog"), "--python", "'oops")
+    assert not Target.objects.exists()
+
+
 def test_add_target_without_a_launcher_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="Give a launcher"):
         call("add_target", "empty", str(tmp_path), "--python", sys.executable)

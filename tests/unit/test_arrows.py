@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "declare": FOUNDATION | {"access"},
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
     "checks": FOUNDATION,
-    "admin": FOUNDATION | {"access", "forms"},
+    "admin": FOUNDATION | {"access", "declare", "forms"},
     "apps": {"checks"},
     "migrations": {"models"},
 }

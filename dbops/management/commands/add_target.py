@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Command(ShellCommand):
         self._inspect(target)
 
     def _declare(self, name: str, found: Discovery, options: dict[str, Any]) -> Target:
-        python = options["python"] or list(found.argv)
+        python = as_seen_from_here(options["python"] or "") or list(found.argv)
         if not python:
             raise CommandError("No Python was found. Nothing was added. Name one: --python /path/to/python")
         declaration = {
@@ -72,3 +73,15 @@ class Command(ShellCommand):
         code = exit_for(found or target_statuses(target))
         # Migrations that wait are no reason to call the adding a failure.
         self.end(Exit.DONE if code == Exit.PENDING else code)
+
+
+def as_seen_from_here(command: str) -> list[str]:
+    """The words of a command line. A relative path was typed in this folder; the target starts elsewhere."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        sentence = f"--python cannot be read as words of a command: {error}. Nothing was added."
+        raise CommandError(sentence) from None
+    if words and "/" in words[0] and Path(words[0]).exists():
+        words[0] = str(Path(words[0]).absolute())
+    return words
