@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from datetime import timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from dbops.models import Probe, TargetDatabase
@@ -35,8 +35,12 @@ def known(database: TargetDatabase) -> Known:
     return Known(database.pk, str(database), database.identity, parameters(settings))
 
 
+@transaction.atomic
 def keep(database_id: int, result: Result, pause_s: float) -> None:
-    """Put the result in the place of the one before; it stays in force until the next is due."""
+    """Put the result in the place of the one before; it stays in force until the next is due. A database
+    that was removed while it was probed has no place any more."""
+    if not TargetDatabase.objects.select_for_update(no_key=True).filter(pk=database_id).exists():
+        return
     now = timezone.now()
     before = Probe.objects.filter(database_id=database_id, state=result.state).values_list("since", flat=True)
     row = Probe(

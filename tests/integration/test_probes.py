@@ -418,6 +418,16 @@ def test_a_silent_server_delays_neither_the_others_nor_the_end(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_database_that_was_removed_while_it_was_probed_has_no_result(make_database: MakeDatabase) -> None:
+    database = make_database()
+    answer = Result("answers", latency_ms=3)
+    rows.keep(database.pk, answer, 10)
+    database.target.delete()
+    rows.keep(database.pk, answer, 10)
+    assert Probe.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
 def test_new_settings_are_used_at_once_and_a_removed_target_is_left_alone(
     make_database: MakeDatabase, server: Server, tmp_path: Path
 ) -> None:
