@@ -36,7 +36,8 @@ def took(job: Job) -> str:
     """From the claim to the end, or to now."""
     if job.started_at is None:
         return "not begun"
-    return duration(int(((job.finished_at or timezone.now()) - job.started_at).total_seconds()))
+    seconds = ((job.finished_at or timezone.now()) - job.started_at).total_seconds()
+    return f"{seconds:.1f} s" if job.finished_at and seconds < 10 else duration(int(seconds))
 
 
 @register.filter

@@ -1,5 +1,6 @@
 """Ages, durations, roles, titles and outcomes in words."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from dbops.loss import at_rest
 from dbops.models import Job
 from dbops.operations import REGISTRY
 from dbops.operations.migrate import guard_words, outcome, step_name
-from dbops.templatetags.ages import age, age_words, duration, milliseconds
+from dbops.templatetags.ages import age, age_words, duration, milliseconds, took
 from dbops.truth import Finding, recorded_by, recorded_words, sessions_of
 
 
@@ -32,6 +33,13 @@ def test_a_duration_is_told_in_its_two_largest_units(seconds: int, words: str) -
 @pytest.mark.parametrize(("value", "words"), [(0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (1749, "1.7 s")])
 def test_a_step_is_timed_in_milliseconds_below_a_second(value: int, words: str) -> None:
     assert milliseconds(value) == words
+
+
+def test_a_short_job_is_timed_in_tenths_of_a_second() -> None:
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+    assert took(Job(started_at=began, finished_at=began + timedelta(milliseconds=640))) == "0.6 s"
+    assert took(Job(started_at=began, finished_at=began + timedelta(seconds=75))) == "1 min 15 s"
+    assert took(Job()) == "not begun"
 
 
 def test_what_never_happened_has_no_age() -> None:
