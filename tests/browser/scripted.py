@@ -103,6 +103,7 @@ class ScriptedServer:
         self.asked: list[int] = []
         self.requests: list[Request] = []
         self.streams: set[Stream] = set()
+        self.writers: set[asyncio.StreamWriter] = set()
         self.most_open = 0
         self.line_end = "\n"
         self.slice_bytes = 0
@@ -127,6 +128,10 @@ class ScriptedServer:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # A transport that is still sending would outlive the loop, and its socket would be left open.
+        for writer in self.writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
         future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self.loop)
@@ -187,6 +192,7 @@ class ScriptedServer:
     # -- HTTP
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
         try:
             request = await self._read(reader)
             if request is not None:
