@@ -33,13 +33,22 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["name", *FIELDS]
 
 
+class OnceTextarea(forms.Textarea):
+    """May be told not to show what was typed into it."""
+
+    shows = True
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        return super().get_context(name, value if self.shows else "", attrs)
+
+
 class VariableForm(forms.ModelForm):  # type: ignore[type-arg]
     """A secret value goes in and never comes out: an empty field keeps what is there."""
 
     value = forms.CharField(
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 1, "autocomplete": "off", "spellcheck": "false"}),
+        widget=OnceTextarea(attrs={"rows": 1, "autocomplete": "off", "spellcheck": "false"}),
         help_text="A secret one is never shown again; leave it empty to keep it. ${NAME} is looked up in the "
         "environment of the worker.",
     )
@@ -52,6 +61,10 @@ class VariableForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if self.instance.pk and not self.instance.is_secret:
             self.initial["value"] = self.instance.plain
+        # A form that is shown again for another mistake must not bring a secret back into the page.
+        widget = self.fields["value"].widget
+        assert isinstance(widget, OnceTextarea)
+        widget.shows = not self.data.get(self.add_prefix("is_secret"))
         self.was_secret = bool(self.instance.pk and self.instance.is_secret)
 
     def clean(self) -> dict[str, Any]:

@@ -21,6 +21,8 @@ def status_document(rows: list[Row]) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
+    # What an inspection before this one counted is not what is there now.
+    known = not row.states & {"broken", "unreachable"}
     return {
         "target": row.target.name,
         "environment": row.target.environment,
@@ -28,8 +30,8 @@ def _row(row: Row) -> dict[str, Any]:
         "vendor": row.database.vendor if row.database else None,
         "database": row.database.name if row.database else None,
         "statuses": [_status(status) for status in row.statuses],
-        "pending": row.database.pending_count if row.database else None,
-        "applied": row.database.applied_count if row.database else None,
+        "pending": row.database.pending_count if row.database and known else None,
+        "applied": row.database.applied_count if row.database and known else None,
         "django": row.target.django_version or None,
         "inspected_at": when(row.inspected_at),
         "last_job": row.last_job.pk if row.last_job else None,
@@ -51,6 +53,7 @@ def plan_document(part: DatabasePart) -> dict[str, Any]:
         "target": part.database.target.name,
         "alias": part.database.alias,
         "inspected_at": when(part.database.inspected_at),
+        "reported_at": when(part.reported_at),
         "statuses": [_status(status) for status in part.statuses],
         "plan": [{"app": app, "name": name} for app, name in part.plan],
     }

@@ -111,9 +111,8 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
     )
     if not moved:
         raise FenceLostError
-    Steps(job.pk, job.fence).close(
-        {"succeeded": "succeeded", "cancelled": "cancelled"}.get(result.state, "failed")
-    )
+    state = {"succeeded": "succeeded", "cancelled": "cancelled"}.get(result.state, "failed")
+    Steps(job.pk, job.fence).close(state, result.facts.get("recorded"))
 
 
 def _insist(written: bool) -> None:

@@ -1,11 +1,13 @@
 """Jobs whose worker vanished: called lost, then ended by evidence. Nothing is run again."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.db.models import F
 from django.utils import timezone
 
 from dbops import conf
+from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, Steps
@@ -13,6 +15,7 @@ from dbops.transcript.live import publish_change
 from dbops.truth import Finding, Pairs, look, pairs, recorded_words
 
 PAUSE_S = 15
+NO_PLAN = "the worker vanished before it could write what was planned, and no earlier inspection tells."
 
 
 def find_lost() -> list[Job]:
@@ -48,8 +51,7 @@ def at_rest(finding: Finding) -> bool:
 
 def _end(job: Job, finding: Finding) -> None:
     planned = planned_by(job)
-    applied = finding.applied or []
-    recorded = [pair for pair in planned if pair in applied]
+    recorded = recorded_since(job, planned, finding.applied or [])
     complete = bool(planned) and recorded == planned
     state = "succeeded" if complete else "cancelled" if job.cancel_asked_at else "failed"
     ended = Job.objects.move(
@@ -60,7 +62,7 @@ def _end(job: Job, finding: Finding) -> None:
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
         outcome="The worker vanished. The guard is free and no session of the job is left: nothing works on "
-        f"the database any more. {recorded_words(recorded, finding)}",
+        f"the database any more. {recorded_words(recorded, replace(finding, problem=NO_PLAN))}",
         error_type="" if complete else "WorkerLost",
         facts={
             **job.facts,
@@ -69,7 +71,21 @@ def _end(job: Job, finding: Finding) -> None:
         },
     )
     if ended:
-        Steps(job.pk, job.fence).close("succeeded" if complete else "failed")
+        Steps(job.pk, job.fence).close("succeeded" if complete else "failed", recorded)
+
+
+def recorded_since(job: Job, planned: Pairs, applied: Pairs) -> Pairs | None:
+    """What is recorded of the plan; where the worker vanished before it wrote that, what is recorded and was
+    not when the database was inspected last before the job. None where nobody looked."""
+    if planned:
+        return [pair for pair in planned if pair in applied]
+    began = job.started_at or job.created_at
+    before = job.database.target.inspections.filter(outcome="done", started_at__lt=began).first()
+    report = report_of(before, job.database.alias)
+    if not report or report.get("reachable") is False:
+        return None
+    known = [list(row[:2]) for row in report.get("applied") or []]
+    return [pair for pair in applied if pair not in known]
 
 
 def planned_by(job: Job) -> Pairs:

@@ -1,10 +1,12 @@
 """Signed out in the middle: htmx and streams must not swap a login page into a part of the page."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
 
@@ -16,4 +18,14 @@ class SignedInMiddleware(LoginRequiredMiddleware):
             return HttpResponse("Signed out. Sign in again to go on.", status=401, content_type="text/plain")
         if getattr(request, "htmx", False):
             return HttpResponseClientRedirect(redirect_to_login("/").url)
+        if request.method not in ("GET", "HEAD"):
+            # The act was not done and cannot be done by coming back to its address.
+            return redirect_to_login(_page_of(request))
         return super().handle_no_permission(request, view_func)
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page that the form stood on, if it is one of ours."""
+    referer = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure())
+    return urlsplit(referer).path or "/" if ours else "/"

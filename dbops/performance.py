@@ -16,6 +16,7 @@ from dbops.postgres.identity import own_identity
 from dbops.steps import Steps
 from dbops.target import door
 from dbops.target.address import Address
+from dbops.target.errors import ConnectionLost
 from dbops.target.frames import Answer, End, Event, Failure, Frame, Output
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.1
 # Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
+# What the agent may need beyond its three rungs before its silence means that nobody is there.
+FROZEN_S = 30
 KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
@@ -49,6 +52,7 @@ class Performance:
         self.facts: dict[str, Any] = {}
         self._late: list[Callable[[], None]] = []
         self._not_before = 0.0
+        self._cancelled_at = 0.0
 
     @property
     def alias(self) -> str:
@@ -77,6 +81,7 @@ class Performance:
             conversation = Conversation()
             while conversation.end is None:
                 self._obey(session)
+                self._give_up_when_frozen()
                 frame = session.receive(LISTEN_S)
                 conversation.hear(frame)
                 self._act_on(frame, on_event)
@@ -115,6 +120,12 @@ class Performance:
                 connection.close()
                 self._not_before = time.monotonic() + PAUSE_S
                 return False
+            except FenceLostError:
+                raise
+            except Exception as error:
+                # A step that cannot be kept must not stop the target in the middle of its work.
+                logger.exception("job %s: a step is not kept", self.job.pk)
+                self.say(f"a step could not be kept ({type(error).__name__}); the job goes on")
             self._late.pop(0)
         return True
 
@@ -122,7 +133,17 @@ class Performance:
         if self.heartbeat.fence_lost.is_set():
             raise FenceLostError
         if self.heartbeat.cancel_asked.is_set():
+            self._cancelled_at = self._cancelled_at or time.monotonic()
             session.cancel()
+
+    def _give_up_when_frozen(self) -> None:
+        """The ladder is climbed on the other side; where nothing of it comes back, somebody must be told."""
+        patience = 3 * conf.knob("CANCEL_GRACE_S") + FROZEN_S
+        if self._cancelled_at and time.monotonic() - self._cancelled_at > patience:
+            raise ConnectionLost(
+                f"{self.address.name} was asked to stop and was silent for {patience} s; its connection was "
+                "cut. Whether its process has ended is not known. Look where it runs before you start again."
+            )
 
     def _act_on(self, frame: Frame | None, on_event: OnEvent) -> None:
         if isinstance(frame, Output):
@@ -153,7 +174,8 @@ class Performance:
         if conversation.failure is not None:
             facts = conversation.failure.facts
             self.facts.update({key: facts[key] for key in KEPT_FACTS if key in facts})
-        if self.heartbeat.cancel_asked.is_set() and end.rung:
+        own_failure = conversation.failure is not None and conversation.failure.type != "cancelled"
+        if self.heartbeat.cancel_asked.is_set() and end.rung and not own_failure:
             raise CancelledError(RUNGS[end.rung], self.facts)
         if conversation.failure is not None:
             raise session.error(conversation.failure)

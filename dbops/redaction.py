@@ -1,11 +1,15 @@
 """Taking secrets out of what a target prints."""
 
+import json
 import re
 from collections.abc import Iterable
 
 MASK = "••••••"
 # The password of any URL with user and password: a DSN that the target built by itself.
-DSN_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]{0,100}:)[^\s@/]{1,200}(?=@)", re.IGNORECASE)
+# Every part is bounded and begins at the beginning of a word: a megabyte of letters must not cost a minute.
+DSN_PASSWORD = re.compile(
+    r"(?P<head>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,100}:)[^\s@/]{1,200}(?=@)", re.IGNORECASE
+)
 # Shorter values (a "0", a "dev") stand in too many harmless places.
 SHORTEST = 4
 
@@ -15,7 +19,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         lines = {line for secret in secrets for line in secret.splitlines() if len(line) >= SHORTEST}
-        words = sorted(lines, key=len, reverse=True)
+        words = sorted({form for line in lines for form in forms(line)}, key=len, reverse=True)
         self.longest = len(words[0]) if words else 0
         self._secrets = re.compile("|".join(map(re.escape, words))) if words else None
 
@@ -26,3 +30,9 @@ class Redactor:
         if self._secrets:
             text = self._secrets.sub(MASK, text)
         return DSN_PASSWORD.sub(rf"\g<head>{MASK}", text) if "://" in text else text
+
+
+def forms(secret: str) -> set[str]:
+    """A secret as it is, and as it stands inside a repr or a JSON document."""
+    quoted = repr(secret)[1:-1]
+    return {secret, quoted, quoted.replace("'", "\\'"), json.dumps(secret)[1:-1]}

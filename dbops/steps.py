@@ -48,13 +48,22 @@ class Steps:
         done = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").count()
         Job.objects.touch(self.job_id, self.fence, done_count=done)
 
-    def close(self, state: str) -> None:
-        """At the job's end: what still runs ended as the job did, what never began was not reached."""
+    def close(self, state: str, recorded: list[list[str]] | None = None) -> None:
+        """At the job's end: what still runs ended as the job did, what never began was not reached; and a
+        migration is a success if, and only if, it is among the recorded ones, where these are known."""
+        if recorded is not None:
+            self._settle({f"{app}.{name}" for app, name in recorded})
         for step in Step.objects.filter(job_id=self.job_id, state="running"):
             took = timezone.now() - (step.started_at or timezone.now())
             step.state, step.duration_ms = state, int(took.total_seconds() * 1000)
             step.save()
         Step.objects.filter(job_id=self.job_id, state="pending").update(state="skipped")
+
+    def _settle(self, recorded: set[str]) -> None:
+        migrations = Step.objects.filter(job_id=self.job_id, kind=MIGRATION)
+        migrations.filter(name__in=recorded).exclude(state="succeeded").update(state="succeeded")
+        migrations.filter(state="succeeded").exclude(name__in=recorded).update(state="failed")
+        Job.objects.filter(pk=self.job_id).update(done_count=migrations.filter(state="succeeded").count())
 
     def _next_position(self) -> int:
         last = Step.objects.filter(job_id=self.job_id).aggregate(last=Max("position"))["last"]

@@ -82,10 +82,27 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
         "after": {"plan": finding.left, "inspection": finding.inspection_id},
         "recorded": recorded,
     }
-    if result.state == "succeeded" and result.facts.get("recorded_known", True):
+    if missing := unapplied(result, recorded, finding):
+        result = replace(result, state="failed", error_type="LeftUnapplied", outcome=left_words_of(missing))
+    elif result.state == "succeeded" and result.facts.get("recorded_known", True):
         return replace(result, facts=facts)
-    words = f"{result.outcome} {recorded_words(recorded, finding)} {sessions_words(finding)}"
-    return replace(result, facts=facts, outcome=words.strip())
+    words = [result.outcome, recorded_words(recorded, finding), middle_words(job, recorded)]
+    words.append(sessions_words(finding))
+    return replace(result, facts=facts, outcome=" ".join(filter(None, words)))
+
+
+def unapplied(result: Result, recorded: Pairs | None, finding: Finding) -> Pairs:
+    """Planned, and neither recorded by the job nor found recorded: a command that ended without an error may
+    have swallowed one."""
+    if result.state != "succeeded" or recorded is None or finding.applied is None:
+        return []
+    there = [*recorded, *finding.applied]
+    return [pair for pair in pairs(result.facts.get("plan", [])) if pair not in there]
+
+
+def left_words_of(missing: Pairs) -> str:
+    names = ", ".join(f"{app}.{name}" for app, name in missing)
+    return f"migrate ended without an error, but these of its planned migrations are not recorded: {names}."
 
 
 def recorded_by(facts: dict[str, Any], finding: Finding) -> Pairs | None:
@@ -115,6 +132,13 @@ def left_words(finding: Finding) -> str:
     if finding.left is None:
         return "what is left to apply cannot be told while the project's migrations cannot be read"
     return f"{len(finding.left)} still to apply" if finding.left else "nothing is left to apply"
+
+
+def middle_words(job: Job, recorded: Pairs | None) -> str:
+    """What is to be known of the migration that was at work when the job ended."""
+    at_work = job.steps.filter(kind="migration", state__in=["running", "failed", "cancelled"])
+    names = [step.name for step in at_work if step.name.split(".", 1) not in (recorded or [])]
+    return f"What {names[0]} did until then is undone only if it is atomic." if names else ""
 
 
 def sessions_words(finding: Finding) -> str:

@@ -106,6 +106,8 @@ def session() -> dict[str, Any]:
 
 def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:
     inspection.outcome = Inspection.Outcome.FAILED
+    # It may be the very thing that our database refused.
+    inspection.report = None
     inspection.error_type = type(error).__name__
     inspection.error_sentence = status.detail
     inspection.error_traceback = status.evidence

@@ -57,7 +57,7 @@ def _unreachable(report: Report) -> list[Status]:
         Status(
             "unreachable",
             str(report.get("detail") or "The database did not answer."),
-            UNREACHABLE_NEXT.get(reason, "Read the server's own words above and correct what they name."),
+            UNREACHABLE_NEXT.get(reason, "Correct what these words name."),
             reason=reason,
         )
     ]
@@ -106,13 +106,15 @@ def _ghosts(report: Report) -> list[Status]:
 
 def _pending(report: Report) -> list[Status]:
     plan = plan_of(report)
+    blocked = report.get("errors") or report.get("conflicts")
+    missing = " The database's file does not exist; a migrate makes it." if report.get("missing") else ""
     if not plan or report.get("own_database") or report.get("reachable") is False:
         return []
     return [
         Status(
             "pending",
-            f"{len(plan)} to apply: {name_some(plan)}.",
-            "Read the plan, then start a migrate job.",
+            f"{len(plan)} to apply: {name_some(plan)}.{missing}",
+            "" if blocked else "Read the plan, then start a migrate job.",
         )
     ]
 

@@ -47,7 +47,7 @@ class AuditEvent(models.Model):
     actor_id = models.BigIntegerField(null=True)
     actor = models.CharField(max_length=200)
     act = models.CharField(max_length=50)
-    target = models.CharField(max_length=200, blank=True, db_index=True)
+    target = models.TextField(blank=True, db_index=True)
     job_id = models.BigIntegerField(null=True)
     address = models.CharField(max_length=100, blank=True)
     reason = models.TextField(blank=True)

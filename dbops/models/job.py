@@ -142,7 +142,7 @@ class Job(models.Model):
     database = models.ForeignKey(TargetDatabase, on_delete=models.PROTECT, related_name="jobs")
     # What the database was when the job was asked for: its name, and its identity (two targets may lead to
     # one database). A target whose environment changed since is refused by the agent.
-    database_name = models.CharField(max_length=1000, blank=True)
+    database_name = models.TextField(blank=True)
     identity = models.CharField(max_length=1000, blank=True)
     operation = models.CharField(max_length=50)
     changing = models.BooleanField(default=True)

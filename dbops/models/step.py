@@ -17,7 +17,7 @@ class Step(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveIntegerField()
     kind = models.CharField(max_length=30)
-    name = models.CharField(max_length=300)
+    name = models.TextField()
     state = models.CharField(max_length=20, choices=State.choices, default=State.PENDING)
     started_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)

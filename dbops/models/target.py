@@ -1,5 +1,6 @@
 """A target: one Django project as it runs in one place, its variables and its databases."""
 
+import re
 from typing import Any, cast
 
 from django.core.validators import RegexValidator
@@ -14,6 +15,7 @@ NAME = RegexValidator(
     "Use lower-case letters, digits, - and _, beginning with a letter or digit, at most 63.",
 )
 QUEUE = RegexValidator(r"\A[a-z0-9][a-z0-9_.-]{0,62}\Z", "Use lower-case letters, digits, - _ and .")
+ALIAS = re.compile(r"(?!\.{1,2}$)[^/\0]+")
 VARIABLE = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "A variable's name has letters, digits and _.")
 
 
@@ -144,12 +146,12 @@ class TargetDatabase(models.Model):
     """One database alias of a target, with what the latest inspection found there."""
 
     target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="databases")
-    alias = models.CharField(max_length=200)
+    alias = models.TextField()
     in_settings = models.BooleanField(default=True, help_text="The settings still name this alias.")
     vendor = models.CharField(max_length=50, blank=True)
-    name = models.CharField(max_length=1000, blank=True)
-    host = models.CharField(max_length=1000, blank=True)
-    port = models.CharField(max_length=20, blank=True)
+    name = models.TextField(blank=True)
+    host = models.TextField(blank=True)
+    port = models.TextField(blank=True)
     server_version = models.CharField(max_length=100, blank=True)
     # The database behind the alias, whatever name or address leads there (see dbops.agent).
     identity = models.CharField(max_length=1000, blank=True, db_index=True)
@@ -167,6 +169,11 @@ class TargetDatabase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target.name}/{self.alias}"
+
+    @property
+    def has_address(self) -> bool:
+        """Its alias can stand in a URL; settings may call one "a/b", "" or ".."."""
+        return ALIAS.fullmatch(self.alias) is not None
 
     def found(self) -> list[Status]:
         """The typed statuses that the latest inspection found, worst first; age is judged by the reader."""

@@ -14,6 +14,9 @@ from dbops.models.status import Status, worst_rank
 from dbops.probes.knowledge import Readiness, readiness_of
 
 TROUBLE = {"broken", "unreachable", "inconsistent", "conflict", "ghosts"}
+WORDS = {"conflict": "in conflict"}
+# Of equally bad ones, what hurts most comes first.
+ENVIRONMENTS = ("production", "staging", "development")
 # The end of an index a database: the history of jobs is not read.
 LATEST = Job.objects.filter(database=OuterRef("pk")).order_by("-id").values("pk")[:1]
 
@@ -52,10 +55,14 @@ class OverviewPage:
 
 
 def overview_page(role: Role, *, q: str, environment: str, status: str, page: int) -> OverviewPage:
-    rows = sorted(all_rows(role), key=lambda row: (-worst_rank(row.statuses), row.target.name))
+    rows = sorted(all_rows(role), key=_urgency)
     matching = [row for row in rows if _matches(row, q, environment, status)]
     shown = Paginator(matching, conf.knob("PAGE_SIZE")).get_page(page)
     return OverviewPage(shown, len(rows), q, environment, status, role)
+
+
+def _urgency(row: Row) -> tuple[int, int, str]:
+    return -worst_rank(row.statuses), ENVIRONMENTS.index(row.target.environment), row.target.name
 
 
 def all_rows(role: Role) -> list[Row]:
@@ -91,7 +98,7 @@ def _database_row(role: Role, target: Target, database: TargetDatabase, job: Job
         statuses=statuses,
         last_job=job,
         inspected_at=database.inspected_at,
-        migrate_refused=why_not_migrate(role, target, statuses, job),
+        migrate_refused=why_not_migrate(role, database, statuses, job),
     )
 
 
@@ -99,15 +106,17 @@ def _bare_row(target: Target) -> Row:
     return Row(target, None, target_statuses(target), None, target.inspected_at, "no database known yet")
 
 
-def why_not_migrate(role: Role, target: Target, statuses: list[Status], job: Job | None) -> str:
+def why_not_migrate(role: Role, database: TargetDatabase, statuses: list[Status], job: Job | None) -> str:
     """A reason in words that stands where the button would be; "" when a migrate job can be asked for."""
     states = {status.state for status in statuses}
     if job and job.changing and job.is_active:
         return f"job {job.pk} is {job.state}"
-    if not target.allow_migrate:
+    if not database.target.allow_migrate:
         return "migrate is not allowed here"
+    if not database.has_address:
+        return "its alias cannot stand in an address: rename it in the target's settings"
     if stopped := states & {"broken", "unreachable", "inconsistent", "conflict"}:
-        return f"first: {sorted(stopped)[0]}"
+        return f"not while it is {WORDS.get(state := sorted(stopped)[0], state)}"
     if "pending" not in states:
         return "nothing to apply" if "checked" in states else "not known what to apply"
     if role < Role.OPERATOR:

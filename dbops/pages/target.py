@@ -1,6 +1,7 @@
 """The page of a target: its databases, their migrations and plan, its jobs; and the form of a migrate job."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from dbops.access import Role
 from dbops.inspection import plan_of
@@ -14,6 +15,7 @@ from dbops.inspection.knowledge import (
 )
 from dbops.models import Inspection, Job, Target, TargetDatabase
 from dbops.models.status import Status
+from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
 from dbops.probes.knowledge import Readiness, readiness_of
 
@@ -38,6 +40,8 @@ class DatabasePart:
     statuses: list[Status]
     apps: list[App]
     plan: list[tuple[str, str]]
+    # When the inspection began that plan and apps come from; later ones may have failed.
+    reported_at: datetime | None
     migrate_refused: str
 
     @property
@@ -51,7 +55,7 @@ class TargetPage:
     inspection: Inspection | None
     statuses: list[Status]
     databases: list[DatabasePart]
-    jobs: list[Job]
+    jobs: list[JobRow]
     role: Role
 
 
@@ -75,7 +79,14 @@ def target_page(role: Role, target: Target) -> TargetPage:
     )
     active = active_jobs(databases)
     parts = [_part(role, database, inspection, active.get(database.pk)) for database in databases]
-    return TargetPage(target, inspection, [] if parts else target_statuses(target), parts, jobs, role)
+    return TargetPage(
+        target,
+        inspection,
+        [] if parts else target_statuses(target),
+        parts,
+        [JobRow(job, title_of(job)) for job in jobs],
+        role,
+    )
 
 
 def active_jobs(databases: list[TargetDatabase]) -> dict[int, Job]:
@@ -98,7 +109,8 @@ def _part(
         statuses=statuses,
         apps=[App(label, migrations) for label, migrations in migrations_by_app(report).items()],
         plan=[(app, name) for app, name in plan_of(report)],
-        migrate_refused=why_not_migrate(role, database.target, statuses, active),
+        reported_at=inspection.started_at if inspection and report else None,
+        migrate_refused=why_not_migrate(role, database, statuses, active),
     )
 
 

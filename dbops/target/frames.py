@@ -105,9 +105,16 @@ class Decoder:
 def typed(text: bytes, raw: bytes) -> Frame | Hello:
     try:
         header = json.loads(text)
+        if b"\\ud" in text.lower():
+            header = without_surrogates(header)
         return MAKERS[header["type"]](header, raw)
     except (ValueError, KeyError, TypeError) as problem:
         raise Garbage(f"a frame that is not one of protocol {PROTOCOL}") from problem
+
+
+def without_surrogates(header: Any) -> Any:
+    """A file name that is not UTF-8 comes as lone surrogates, which no database and no page can hold."""
+    return json.loads(json.dumps(header, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def make_end(header: dict[str, Any], raw: bytes) -> End:

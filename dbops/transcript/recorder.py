@@ -52,16 +52,16 @@ class Recorder:
         self._add(self._splitter.feed(b"", final=True))
         # A sentence may quote what no UTF-8 can hold.
         words = self.redactor.clean(sentence).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-        self._add([f"opsdash: {line}" for line in words.splitlines()])
+        limit = conf.knob("LINE_CHARS")
+        for line in words.splitlines():
+            self._keep(f"opsdash: {line if len(line) <= limit else line[:limit] + ' ...'}")
         self.flush_when_due()
 
     def finish(self) -> bool:
         """Everything that was said becomes lines; False when our database did not take it: call again."""
         self._add(self._splitter.feed(b"", final=True))
         if self._dropped:
-            self._keep(
-                f"opsdash: the transcript is full; {self._dropped} more lines were printed and are not kept."
-            )
+            self._keep(f"opsdash: {self._dropped} lines of output were not kept.")
             self._dropped = 0
         return self.flush()
 
@@ -93,11 +93,19 @@ class Recorder:
         if lines and not self._waiting:
             self._waiting_since = self._clock()
         for line in lines:
-            size = size_of(line)
-            if self._bytes + self._waiting_bytes + size > conf.knob("TRANSCRIPT_BYTES"):
-                self._dropped += 1
-                continue
-            self._keep(line)
+            if self._dropped or self._is_full(line):
+                self._drop()
+            else:
+                self._keep(line)
+
+    def _is_full(self, line: str) -> bool:
+        return self._bytes + self._waiting_bytes + size_of(line) > conf.knob("TRANSCRIPT_BYTES")
+
+    def _drop(self) -> None:
+        """From the first one on, so that the transcript has one gap and says where it begins."""
+        if not self._dropped:
+            self._keep("opsdash: the transcript is full; what is printed from here on is not kept.")
+        self._dropped += 1
 
     def _keep(self, line: str) -> None:
         self._waiting.append(line)

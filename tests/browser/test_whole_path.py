@@ -76,7 +76,9 @@ def held_lines(page: Page) -> list[str]:
 def test_a_postgres_project_is_migrated_by_clicking_and_watched_live(page: Page, opsdash: Stack) -> None:
     sign_in(page, opsdash)
     open_migrate(page, opsdash, "shop-staging")
-    expect(page.get_by_role("heading", name="Plan: 9 migrations, in this order")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="Plan of the whole project: 9 migrations, in this order")
+    ).to_be_visible()
     job = start(page, "shop-staging")
 
     expect(page.locator("#connection_state")).to_have_text("live", timeout=LONG_MS)

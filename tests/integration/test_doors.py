@@ -87,6 +87,22 @@ def test_anonymous_use_is_refused(job: Job, name: str) -> None:
     assert response["Location"].startswith("/login/")
 
 
+@pytest.mark.parametrize(
+    ("referer", "after_login"),
+    [
+        ("http://testserver/jobs/7/", "/jobs/7/"),
+        ("http://evil.example/jobs/7/", "/"),
+        ("//evil.example/", "/"),
+        ("", "/"),
+    ],
+)
+def test_an_act_after_signing_out_leads_back_to_its_page_and_not_to_its_address(
+    job: Job, referer: str, after_login: str
+) -> None:
+    response = Client().post(reverse("cancellation", args=[job.pk]), headers={"Referer": referer})
+    assert response["Location"] == f"/login/?next={after_login}"
+
+
 def test_an_anonymous_stream_gets_401_instead_of_a_login_page(job: Job) -> None:
     response = Client().get(reverse("job_stream", args=[job.pk]), headers={"Accept": "text/event-stream"})
     assert response.status_code == 401

@@ -99,9 +99,9 @@ def test_the_row_offers_migrate_where_something_is_pending(
     ("states", "words"),
     [
         (["checked"], "nothing to apply"),
-        (["conflict", "pending"], "first: conflict"),
-        (["unreachable"], "first: unreachable"),
-        (["broken"], "first: broken"),
+        (["conflict", "pending"], "not while it is in conflict"),
+        (["unreachable"], "not while it is unreachable"),
+        (["broken"], "not while it is broken"),
     ],
 )
 def test_where_migrate_is_not_offered_the_row_says_why(

@@ -138,6 +138,15 @@ def test_a_secret_left_empty_is_kept(superuser: Client, target: Target) -> None:
     assert target.variables.get().value == CANARY
 
 
+def test_a_secret_is_not_shown_again_with_the_mistake_of_another_field(
+    superuser: Client, target: Target
+) -> None:
+    values = {"variables-0-is_secret": "on", "variables-0-value": "typed-canary"}
+    response = superuser.post(url(target), {**form(target, **values), "name": "Bad Name"})
+    assert "Use lower-case letters" in response.content.decode()
+    assert "typed-canary" not in response.content.decode()
+
+
 def test_a_new_value_replaces_a_secret(superuser: Client, target: Target) -> None:
     superuser.post(url(target), form(target, **{"variables-0-is_secret": "on", "variables-0-value": "new"}))
     assert target.variables.get().value == "new"

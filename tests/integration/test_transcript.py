@@ -78,8 +78,26 @@ def test_a_full_transcript_says_how_much_it_does_not_keep(make_job: MakeJob, set
     target.feed(b"0123456789\n" * 20)
     target.finish()
     lines = list(read_all(job.pk))
-    assert len(lines) == 10
-    assert lines[-1] == "opsdash: the transcript is full; 11 more lines were printed and are not kept.\n"
+    assert lines[:9] == ["0123456789\n"] * 9
+    assert lines[9:] == [
+        "opsdash: the transcript is full; what is printed from here on is not kept.\n",
+        "opsdash: 11 lines of output were not kept.\n",
+    ]
+
+
+def test_a_full_transcript_has_one_gap_and_keeps_our_own_words(make_job: MakeJob, settings: Any) -> None:
+    settings.DBOPS = {**settings.DBOPS, "TRANSCRIPT_BYTES": 30}
+    job = make_job()
+    target = recorder(job)
+    target.feed(b"short\n" + b"x" * 100 + b"\nalso short\n")
+    target.say("the end")
+    target.finish()
+    assert [line.strip() for line in read_all(job.pk)] == [
+        "short",
+        "opsdash: the transcript is full; what is printed from here on is not kept.",
+        "opsdash: the end",
+        "opsdash: 2 lines of output were not kept.",
+    ]
 
 
 def test_lines_wait_in_memory_while_our_database_fails(make_job: MakeJob, monkeypatch: Any) -> None:

@@ -35,4 +35,6 @@ class Command(ShellCommand):
             for app, migration in part.plan:
                 self.stdout.write(f"  {app}.{migration}")
             self.stdout.write(f"Inspected {age_words(database.inspected_at)}.")
+            if part.reported_at != database.inspected_at:
+                self.stdout.write(f"The plan is of an inspection {age_words(part.reported_at)}.")
         self.end(exit_for(part.statuses))
