@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import fcntl
 import io
 import os
 import signal
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
     from .supervisor import ChildEnds
 
 PR_SET_PDEATHSIG = 1
+# Code that closes or writes to descriptors by number means those that a program has at its start.
+OUT_OF_REACH = 200
 
 
 def run(ends: ChildEnds) -> None:
     """Become the target and perform the request. Returns when the target's own launcher has returned."""
     os.setsid()
     die_with(ends.supervisor)
+    events, acknowledgements, control = map(out_of_reach, (ends.events, ends.acknowledgements, ends.control))
     take_streams(ends.output)
     take_signals()
     environment.catch_up()
-    _thread.start_new_thread(cancel.listen, (ends.control,))
-    launch.run(ends.request, Channel(ends.events, ends.acknowledgements))
+    _thread.start_new_thread(cancel.listen, (control,))
+    launch.run(ends.request, Channel(events, acknowledgements))
 
 
 def die_with(supervisor: int) -> None:
@@ -39,6 +43,16 @@ def die_with(supervisor: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
         os._exit(70)
+
+
+def out_of_reach(fd: int) -> int:
+    """The same pipe under a high number; it keeps its own where so many are not allowed."""
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OUT_OF_REACH)
+    except OSError:
+        return fd
+    os.close(fd)
+    return moved
 
 
 def take_streams(output: int) -> None:

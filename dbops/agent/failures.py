@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 OURS = "opsdash-agent/"
 # What leads from us to the target: an import, runpy, the program behind -c.
 MACHINERY = ("<frozen ", "<string>")
+# Bytes of UTF-8 that leave in one text.
+MESSAGE_LIMIT = 20_000
+TRACEBACK_LIMIT = 60_000
 
 
 class Failure(Exception):
@@ -32,7 +35,7 @@ class Failure(Exception):
         return {
             "type": self.kind,
             "message": clean(self.message),
-            "traceback": clean(self.traceback),
+            "traceback": clean(self.traceback, TRACEBACK_LIMIT),
             "fault": self.fault,
             "facts": self.facts,
         }
@@ -50,8 +53,13 @@ def of(problem: BaseException, kind: str, facts: dict[str, Any] | None = None) -
 
 
 def describe(problem: BaseException) -> str:
-    text = str(problem).strip()
-    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    """Its type and its words; the type alone when its words cannot be had."""
+    name = type(problem).__name__
+    try:
+        text = str.strip(str(problem))
+    except BaseException:
+        return name
+    return f"{name}: {text}" if text else name
 
 
 def raised_by_us(problem: BaseException) -> bool:
@@ -64,10 +72,13 @@ def raised_by_us(problem: BaseException) -> bool:
 
 def render(problem: BaseException) -> str:
     """The traceback as the target's own command line would show it: our frames only where it is ours."""
-    told = tracebacks.TracebackException.from_exception(problem)
-    if not raised_by_us(problem):
-        leave_us_out(told)
-    return "".join(told.format())
+    try:
+        told = tracebacks.TracebackException.from_exception(problem)
+        if not raised_by_us(problem):
+            leave_us_out(told)
+        return "".join(told.format())
+    except BaseException:
+        return "".join(tracebacks.format_tb(problem.__traceback__)) + type(problem).__name__ + "\n"
 
 
 def leave_us_out(told: tracebacks.TracebackException | None) -> None:
@@ -81,7 +92,26 @@ def leave_us_out(told: tracebacks.TracebackException | None) -> None:
         told = told.__cause__ or told.__context__
 
 
-def clean(value: object) -> str:
-    """Storable text without secrets: UTF-8, no NUL."""
-    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
-    return redaction.redact(text)
+def clean(value: object, limit: int = MESSAGE_LIMIT) -> str:
+    """Storable text without secrets: UTF-8, no NUL, not much more than `limit` bytes."""
+    text = words(value).encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+    # A secret that is cut in two would not be found.
+    return cut(redaction.redact(text), limit)
+
+
+def words(value: object) -> str:
+    try:
+        return str(value)
+    except BaseException:
+        return type(value).__name__
+
+
+def cut(text: str, limit: int) -> str:
+    """The head and the tail; a line between them says how much is missing."""
+    data = text.encode("utf-8")
+    if len(data) <= limit:
+        return text
+    missing = f"\n[... {len(data) - limit} bytes are left out here ...]\n"
+    return (
+        data[: limit // 2].decode("utf-8", "ignore") + missing + data[-limit // 2 :].decode("utf-8", "ignore")
+    )

@@ -29,7 +29,8 @@ end        exit_status or null, signal or null, rung (of the ladder, as far as i
 
 Frames of the child reach the door in the order in which the child made them, output included. Strings are
 UTF-8 without NUL. Between child and supervisor the same frames travel on a pipe; each is acknowledged with
-one byte once it is in the queue behind everything that the child had written before.
+one byte once it is in the queue behind everything that the child had written before. Other bytes on that
+pipe are the target's: the child is killed, and the error is ``spoiled``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,13 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 # In two parts, so that an echo of this source on a terminal is not taken for the preamble.
 PREAMBLE = b"\x01opsdash-agent\x02" + b"frames\x03\n"
+LARGEST_HEADER = 256 << 20
+LARGEST_RAW = 1 << 20
 _SIZES = struct.Struct(">II")
+
+
+class Garbage(Exception):
+    """The bytes are not frames."""
 
 
 def encode(header: dict[str, Any], raw: bytes = b"") -> bytes:
@@ -53,7 +60,7 @@ def encode(header: dict[str, Any], raw: bytes = b"") -> bytes:
 
 
 class Decoder:
-    """Bytes in, whole frames out."""
+    """Bytes in, whole frames out; Garbage when they cannot be frames."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -72,13 +79,25 @@ class Decoder:
         if len(self._pending) < _SIZES.size:
             return None
         header_size, raw_size = _SIZES.unpack_from(self._pending)
+        if header_size > LARGEST_HEADER or raw_size > LARGEST_RAW:
+            raise Garbage(f"a frame of {header_size} + {raw_size} bytes")
         end = _SIZES.size + header_size + raw_size
         if len(self._pending) < end:
             return None
-        header = json.loads(bytes(self._pending[_SIZES.size : _SIZES.size + header_size]).decode("utf-8"))
+        header = header_in(bytes(self._pending[_SIZES.size : _SIZES.size + header_size]))
         raw = bytes(self._pending[_SIZES.size + header_size : end])
         del self._pending[:end]
         return header, raw
+
+
+def header_in(text: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise Garbage("a header that is not JSON") from problem
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
+        raise Garbage("a header without a type")
+    return header
 
 
 def read_one(read: Callable[[int], bytes]) -> dict[str, Any]:

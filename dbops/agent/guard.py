@@ -94,11 +94,14 @@ def held(connection: Any, label: str) -> Iterator[Watch]:
     guard.take()
     watch = Watch(guard)
     watch.start()
+    pid = os.getpid()
     try:
         yield watch
     finally:
-        watch.stop()
-        guard.release()
+        # A process that the target forked unwinds through here too, and has nothing to give back.
+        if os.getpid() == pid:
+            watch.stop()
+            guard.release()
 
 
 def guard_of(connection: Any, label: str) -> PostgresGuard | FileGuard | NoGuard:
@@ -190,6 +193,8 @@ class FileGuard:
             return False
 
     def release(self) -> None:
+        """A daemon that the target forked has the open file too: closing alone would leave it the lock."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
 
 

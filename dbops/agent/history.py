@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error as DatabaseError
 
-from .failures import clean, describe, render
+from .failures import TRACEBACK_LIMIT, clean, describe, render
 
 if TYPE_CHECKING:
     from typing import Any
@@ -124,4 +124,8 @@ def fact(migration: Any, applied: dict[tuple[str, str], str]) -> dict[str, Any]:
 
 def as_error(problem: Exception) -> dict[str, str]:
     kind = next((kind for cls, kind in GRAPH_ERRORS.items() if isinstance(problem, cls)), "import")
-    return {"type": kind, "message": clean(describe(problem)), "traceback": clean(render(problem))}
+    return {
+        "type": kind,
+        "message": clean(describe(problem)),
+        "traceback": clean(render(problem), TRACEBACK_LIMIT),
+    }

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from django.core.management import CommandError
 from django.db.migrations.executor import MigrationExecutor
-from django.db.utils import Error as DatabaseError
 
 from . import databases, failures, guard, targets
 from .failures import Failure
@@ -36,10 +35,17 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
     forbidden = arguments.get("forbidden_identity") or ""
     expected = arguments.get("expected_identity") or ""
     connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden, expected)
-    with guard.held(connection, (arguments.get("guard") or {}).get("label") or "opsdash") as watch:
-        kind = watch.guard.kind
-        channel.event("guard", alias=connection.alias, taken=kind != guard.NoGuard.kind, kind=kind)
-        return migrate.run(connection, watch)
+    label = (arguments.get("guard") or {}).get("label") or "opsdash"
+    try:
+        with guard.held(connection, label) as watch:
+            kind = watch.guard.kind
+            channel.event("guard", alias=connection.alias, taken=kind != guard.NoGuard.kind, kind=kind)
+            return migrate.run(connection, watch)
+    except BaseException as problem:
+        # Giving the guard back can fail too; by then nobody may say that nothing was changed.
+        if isinstance(problem, Failure) or not migrate.working:
+            raise
+        raise migrate.failure(problem, "") from problem
 
 
 class Migrate:
@@ -50,6 +56,7 @@ class Migrate:
         self.channel = channel
         self.utility = utility
         self.progress = Progress(channel)
+        self.working = False
 
     def run(self, connection: Any, watch: guard.Watch) -> dict[str, Any]:
         self.alias = connection.alias
@@ -58,10 +65,11 @@ class Migrate:
         plan = self.forward_plan(connection)
         self.channel.event("plan", migrations=plan)
         try:
+            self.working = True
             self.channel.event("working")
             with followed(connection, self.progress):
                 self.call_command()
-            self.progress.finish()
+            self.progress.settle()
             newly = self.newly_recorded()
         except BaseException as problem:
             raise self.failure(problem, watch.lost)
@@ -114,7 +122,8 @@ class Migrate:
     def newly_recorded(self) -> dict[str, Any]:
         try:
             now = databases.recorded(databases.renewed(self.alias))
-        except DatabaseError as problem:
+        except Exception as problem:
+            # The target's own code takes part in opening a connection, so it may be anything.
             return {
                 "recorded_known": False,
                 "recorded_after": [],
@@ -128,7 +137,7 @@ def show(problem: BaseException) -> None:
     if isinstance(problem, CommandError):
         sys.stderr.write(failures.clean(f"{failures.describe(problem)}\n"))
     elif not isinstance(problem, SystemExit):
-        sys.stderr.write(failures.clean(failures.render(problem)))
+        sys.stderr.write(failures.clean(failures.render(problem), failures.TRACEBACK_LIMIT))
 
 
 def sqlstate(problem: BaseException | None) -> str | None:

@@ -51,6 +51,12 @@ class Progress:
         duration_ms = round((self.clock() - self.started) * 1000)
         self.channel.event(outcome, duration_ms=duration_ms, statements=self.statements, **step)
 
+    def settle(self) -> None:
+        """The command is over: a migration that never said that it succeeded did not."""
+        if self.step is not None and self.step["kind"] == "migration":
+            self.fail()
+        self.finish()
+
     def fail(self) -> None:
         self.finish("step_failed")
 
@@ -105,7 +111,11 @@ def post_migrate_tells(progress: Progress) -> Iterator[None]:
     def tell_and_send(*args: Any, **kwargs: Any) -> Any:
         if progress.step is None:
             progress.start("post_migrate")
-        return send(*args, **kwargs)
+        try:
+            return send(*args, **kwargs)
+        except BaseException:
+            progress.fail()
+            raise
 
     post_migrate.send = tell_and_send  # type: ignore[method-assign]
     try:

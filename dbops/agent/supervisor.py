@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import environment, frames
 from .ladder import ALL, AT_ONCE, KILL, POLITE, Ladder
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -39,6 +40,13 @@ LINGER_GRACE_S = 1.0
 # killed.
 STRAGGLERS_S = 1.0
 UNREAD_END_S = 5.0
+SPOILED = {
+    "type": "spoiled",
+    "message": "It wrote into the agent's own channel.",
+    "traceback": "",
+    "fault": "target",
+    "facts": {"recorded_known": False, "recorded_after": []},
+}
 
 
 class ChildEnds:
@@ -163,6 +171,7 @@ class Supervisor:
             return ChildEnds(self.request, supervisor, output, events, acknowledgements, control)
         for fd in (output, events, acknowledgements, control):
             os.close(fd)
+        self.watcher = Watcher(self.pid)
         self.listen_to_signals(wake)
         return None
 
@@ -248,9 +257,14 @@ class Supervisor:
         if data == b"":
             self.stdin_open = False
             self.caller_is_gone()
-        for header, _ in self.from_door.feed(data or b""):
-            if header.get("type") == "cancel":
-                self.ladder.start("cancelled", time.monotonic(), self.rungs())
+        try:
+            heard = self.from_door.feed(data or b"")
+        except frames.Garbage:
+            self.stdin_open = False
+            self.caller_is_gone()
+            return
+        if any(header["type"] == "cancel" for header, _ in heard):
+            self.ladder.start("cancelled", time.monotonic(), self.rungs())
 
     def caller_is_gone(self) -> None:
         grace_s = min(self.ladder.grace_s, GONE_GRACE_S)
@@ -265,18 +279,34 @@ class Supervisor:
         data = read_some(self.events)
         if data == b"":
             self.events_open = False
-        for header, raw in self.from_child.feed(data or b""):
-            self.take_output(waiting_bytes(self.output))
-            self.note(header)
-            self.send(frames.encode(header, raw))
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self.acknowledgements, b"a")
+        try:
+            for header, raw in self.from_child.feed(data or b""):
+                self.take_output(waiting_bytes(self.output))
+                self.note(header)
+                self.send(frames.encode(header, raw))
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(self.acknowledgements, b"a")
+        except frames.Garbage:
+            self.give_the_child_up()
 
     def note(self, header: dict[str, Any]) -> None:
         if header["type"] in ("answer", "error"):
             self.final_at = time.monotonic()
+        elif header["type"] != "event" or "name" not in header:
+            raise frames.Garbage(f"a frame {header['type']!r} of the child")
         elif header["name"] == "working":
             self.working = True
+
+    def give_the_child_up(self) -> None:
+        """The target wrote into our pipe: nothing that comes from there can be believed any more. Behind the
+        child's last word that does not matter."""
+        self.events_open = False
+        if self.final_at is not None:
+            return
+        self.take_output(waiting_bytes(self.output))
+        self.final_at = time.monotonic()
+        self.send(frames.encode({"type": "error", "error": SPOILED}))
+        self.ladder.start("spoiled", self.final_at, (AT_ONCE,))
 
     def take_output(self, most: int) -> int:
         """How many bytes came: what is in the pipe now, at most `most`."""
@@ -314,6 +344,7 @@ class Supervisor:
         """Drain, end what is left of the group, reap: (wait status or None, is the output still open)."""
         self.drain(STRAGGLERS_S)
         self.signal_group(signal.SIGKILL)
+        self.watcher.dismiss()
         self.drain(STRAGGLERS_S)
         status = None if self.ladder.stuck else os.waitpid(self.pid, 0)[1]
         output_open, self.output_open, self.events_open = self.output_open, False, False

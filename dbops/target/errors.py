@@ -271,6 +271,12 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         "The migrate of {name} failed: ",
         LISTED + " Correct the cause, then start it again.",
     ),
+    "spoiled": (
+        TargetFailed,
+        "{name} was stopped: ",
+        "What it changed until then is not known: inspect the target. Let its code write only to files that "
+        "it opened itself.",
+    ),
     "cancelled": (
         Cancelled,
         "The job on {name} was stopped: ",

@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,13 @@ def test_a_cancel_that_nobody_answers_ends_with_a_sentence(mini: tuple[Target, P
         frozen = [pid for pid in descendants_of(running.pid) if b"\0-c\0" in cmdline(pid)]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
-        launch.cancel(job, ALICE)
-        until(lambda: Job.objects.get(pk=job.pk).state == "failed", "it is given up", seconds=90)
+        try:
+            launch.cancel(job, ALICE)
+            until(lambda: Job.objects.get(pk=job.pk).state == "failed", "it is given up", seconds=90)
+        finally:
+            for pid in frozen:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
     job.refresh_from_db()
     assert job.error_type == "ConnectionLost" and "was silent for" in job.outcome
 

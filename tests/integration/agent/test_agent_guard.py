@@ -152,3 +152,20 @@ def test_a_role_with_an_idle_timeout_does_not_lose_the_guard(
     postgres_shop.python("0004_idles", "time.sleep(5)")
     record = migrate(postgres_shop.address(), session={"statement_timeout_ms": 0})
     assert len(record.answer["recorded_after"]) == 4
+
+
+def test_a_daemon_that_a_migration_left_behind_does_not_keep_the_guard(shop: Project) -> None:
+    source = "if os.fork() == 0:\n    os.setsid()\n    null = os.open(os.devnull, os.O_RDWR)\n"
+    source += "    for fd in (0, 1, 2):\n        os.dup2(null, fd)\n    time.sleep(15)\n    os._exit(0)"
+    shop.python("0004_daemon", source)
+    assert len(migrate(shop.address()).answer["recorded_after"]) == 4
+    assert inspect_default(shop.address())["guard"]["held"] is False
+    assert migrate(shop.address()).answer["nothing_to_do"]
+
+
+def test_a_forked_process_that_ends_does_not_give_the_guard_back(shop: Project) -> None:
+    source = f"pid = os.fork()\nif pid == 0:\n    sys.exit(0)\nos.waitpid(pid, 0)\nfile = open('{shop.sqlite}"
+    source += ".opsdash-guard')\nimport fcntl\ntry:\n    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)\n"
+    source += "    print('lost')\nexcept BlockingIOError:\n    print('still guarded')"
+    shop.python("0004_forks", source)
+    assert b"still guarded" in migrate(shop.address()).output

@@ -228,3 +228,10 @@ def test_a_target_without_databases(shop: Project) -> None:
     found = inspect_default(shop.address())
     assert (found["reachable"], found["reason"]) == (False, "other")
     assert names(found["migrations"]["shop"]) == ALL
+
+
+def test_an_error_with_endless_words_is_cut(shop: Project) -> None:
+    shop.write("shop/migrations/0004_long.py", "raise RuntimeError('x' * 3_000_000)")
+    (found,) = inspect_default(shop.address())["errors"]
+    assert len(found["message"]) < 21_000
+    assert len(found["traceback"]) < 61_000

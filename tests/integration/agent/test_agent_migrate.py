@@ -233,3 +233,58 @@ def test_a_partly_applied_squash_stands_for_its_last_migration(shop: Project) ->
         *ALL[1:],
         "0001_squashed",
     ]
+
+
+@pytest.mark.parametrize("trick", ["__str__", "__repr__", "__str__ and cause"])
+def test_an_exception_without_words_is_a_failure_like_any_other(shop: Project, trick: str) -> None:
+    source = "class Bad(Exception):\n    def __str__(self):\n        raise ValueError('no words')\n"
+    source += "    __repr__ = __str__\n" if trick == "__repr__" else ""
+    source += "raise Bad() from Bad()" if trick == "__str__ and cause" else "raise Bad()"
+    shop.python("0004_bad", source)
+    record = migrate(shop.address())
+    failure = record.failure
+    assert (failure.type, failure.fault, failure.message) == ("failed", "target", "Bad")
+    assert "0004_bad.py" in failure.traceback
+    assert failure.facts["recorded_after"] == [["shop", name] for name in ALL]
+    assert [event["name"] for event in record.events("step_failed")] == ["0004_bad"]
+
+
+def test_a_failure_after_the_work_began_never_says_that_nothing_was_changed(postgres_shop: Project) -> None:
+    source = "def breaks(self):\n    raise LookupError('cannot close')\n"
+    source += "type(schema_editor.connection).close = breaks"
+    postgres_shop.python("0004_breaks", source)
+    failure = migrate(postgres_shop.address()).failure
+    assert (failure.type, failure.facts["recorded_known"]) == ("failed", False)
+    assert "Nothing was changed" not in str(errors.from_failure("shop", failure))
+
+
+def test_a_failure_with_endless_words_is_cut_in_the_middle(shop: Project) -> None:
+    shop.python("0004_long", "raise RuntimeError('begins' + 'x' * 3_000_000 + 'ends')")
+    record = migrate(shop.address())
+    message, traceback = record.failure.message, record.failure.traceback
+    assert 19_000 < len(message) < 21_000 and 59_000 < len(traceback) < 61_000
+    assert "begins" in message and "bytes are left out" in message and message.endswith("ends")
+    assert "0004_long.py" in traceback and "bytes are left out" in traceback
+    assert len(record.output) < 70_000
+
+
+def test_a_migration_that_ends_the_command_is_not_finished(shop: Project) -> None:
+    shop.python("0004_leaves", "sys.exit(0)")
+    record = migrate(shop.address())
+    assert [event["name"] for event in record.events("step_failed")] == ["0004_leaves"]
+    assert "0004_leaves" not in [event.get("name") for event in record.events("step_finished")]
+    assert ["shop", "0004_leaves"] not in record.answer["recorded_after"]
+
+
+def test_a_migration_whose_failure_is_swallowed_is_not_finished(shop: Project) -> None:
+    shop.python("0004_breaks", "raise LookupError('nobody home')")
+    for folder in ("management", "management/commands"):
+        shop.write(f"shop/{folder}/__init__.py", "")
+    command = "from django.core.management.commands.migrate import Command as Original\n"
+    command += "class Command(Original):\n    def handle(self, *args, **options):\n        try:\n"
+    command += "            return super().handle(*args, **options)\n        except LookupError:\n"
+    command += "            self.stderr.write('swallowed')\n"
+    shop.write("shop/management/commands/migrate.py", command)
+    record = migrate(shop.address())
+    assert b"swallowed" in record.output
+    assert [event["name"] for event in record.events("step_failed")] == ["0004_breaks"]

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from dbops.target import errors
 from tests.integration.agent.frames_of import has_said, inspect, listen, migrate, start
 from tests.targets.builder import Project
 
@@ -161,3 +162,35 @@ def test_a_cancel_is_heard_while_the_reader_reads_nothing(
         time.sleep(0.5)
         assert beat.stat().st_mtime == stopped
         assert listen(session).end.why == "cancelled"
+
+
+WRITES_INTO_PIPES = """
+import stat
+for fd in range({first}, {last}):
+    try:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.write(fd, {data!r})
+    except OSError:
+        continue
+"""
+
+
+@pytest.mark.parametrize("data", [b"A" * 64, b"\0\0\0\2\0\0\0\0[]", b'\0\0\0\x0e\0\0\0\0{"type":"end"}'])
+def test_a_target_that_writes_into_the_agent_s_channel_is_stopped_and_told(
+    project: Project, data: bytes
+) -> None:
+    source = "print('before')" + WRITES_INTO_PIPES.format(first=3, last=300, data=data) + "time.sleep(600)"
+    project.python("0001_strays", source)
+    began = time.monotonic()
+    record = migrate(project.address())
+    assert time.monotonic() - began < 10
+    assert (record.failure.type, record.failure.fault) == ("spoiled", "target")
+    assert (record.end.why, record.end.signal) == ("spoiled", 9)
+    assert b"before" in record.output
+    assert not record.failure.facts["recorded_known"]
+    assert "inspect the target" in str(errors.from_failure("shop", record.failure))
+
+
+def test_stray_bytes_for_low_descriptors_do_not_reach_the_agent(project: Project) -> None:
+    project.python("0001_strays", WRITES_INTO_PIPES.format(first=3, last=64, data=b"A" * 64))
+    assert migrate(project.address()).answer["recorded_after"] == [["shop", "0001_strays"]]

@@ -255,3 +255,44 @@ def test_a_backend_of_a_killed_target_is_gone_soon(tmp_path: Path, database: Dat
     os.kill(session.pid, signal.SIGKILL)
     assert soon(lambda: database.rows(mine) == [(0,)])
     session.close()
+
+
+@pytest.mark.parametrize(
+    "started", ["subprocess.Popen(['sleep', '600'])", "subprocess.Popen('sleep 600 & wait', shell=True)"]
+)
+def test_a_killed_supervisor_takes_the_programs_of_a_migration_with_it(
+    project: Project, started: str
+) -> None:
+    project.python("0001_program", f"child = {started}\nprint('ready', child.pid, '!')\nchild.wait()")
+    session = start(project.address())
+    pid = pid_in(listen(session, has_said(b"!")))
+    os.kill(session.pid, signal.SIGKILL)
+    assert soon(lambda: not alive(pid), 3)
+    session.close()
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("ending", ["itself", "cancel", "os._exit"])
+def test_what_watches_the_supervisor_ends_with_the_job(project: Project, ending: str) -> None:
+    source = "print('ready', os.getpid(), '!')\ntime.sleep(1)\n"
+    project.python("0001_waits", source + ("os._exit(3)" if ending == "os._exit" else "pass"))
+    with start(project.address()) as session:
+        listen(session, has_said(b"!"))
+        pids = children_of(session.pid)
+        if ending == "cancel":
+            session.cancel()
+        assert not listen(session).end.output_open
+        assert len(pids) == 2
+        assert soon(lambda: not any(map(alive, pids)), 2)
+
+
+def test_the_target_has_no_children_that_it_did_not_start(project: Project) -> None:
+    source = (
+        "try:\n    print(os.waitpid(-1, os.WNOHANG))\nexcept ChildProcessError:\n    print('none of mine')"
+    )
+    project.python("0001_waits", source)
+    with start(project.address()) as session:
+        assert b"none of mine" in listen(session).output
