@@ -83,7 +83,7 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
         "recorded": recorded,
     }
     if missing := unapplied(result, recorded, finding):
-        result = replace(result, state="failed", error_type="LeftUnapplied", outcome=left_words_of(missing))
+        result = replace(result, state="failed", error_type="LeftUnapplied", outcome=unapplied_words(missing))
     elif result.state == "succeeded" and result.facts.get("recorded_known", True):
         return replace(result, facts=facts)
     words = [result.outcome, recorded_words(recorded, finding), middle_words(job, recorded)]
@@ -100,7 +100,7 @@ def unapplied(result: Result, recorded: Pairs | None, finding: Finding) -> Pairs
     return [pair for pair in pairs(result.facts.get("plan", [])) if pair not in there]
 
 
-def left_words_of(missing: Pairs) -> str:
+def unapplied_words(missing: Pairs) -> str:
     names = ", ".join(f"{app}.{name}" for app, name in missing)
     return f"migrate ended without an error, but these of its planned migrations are not recorded: {names}."
 

@@ -41,10 +41,6 @@ class JobPage:
         return self.role >= Role.OPERATOR and self.job.state in ("queued", "starting", "running")
 
     @property
-    def current_step(self) -> Step | None:
-        return next((step for step in self.steps if step.state == "running"), None)
-
-    @property
     def can_resolve(self) -> bool:
         return self.role >= Role.STAFF and self.job.state == "lost"
 
