@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run manage test lint types unit integration browser clean-state
+.PHONY: help run manage test lint types unit integration browser containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -17,6 +17,7 @@ help:
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
 	@echo 'make test          all of: lint types unit integration browser; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
+	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
 
 run: .venv/.ready-for-run
@@ -42,6 +43,13 @@ integration: .venv/.ready-for-test
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
+
+# These two need a Docker engine and are not part of `make test`.
+containers: .venv/.ready-for-test
+	$(WITH_SERVICES) -- python -m pytest tests/containers $(ARGS)
+
+compose-smoke:
+	@python="$$(sh embedded/find-python.sh)" && exec "$$python" -m tests.compose.smoke
 
 clean-state:
 	@python="$$(sh embedded/find-python.sh)" && exec "$$python" -m embedded.clean

@@ -43,7 +43,12 @@ def parameters(connection: Mapping[str, Any]) -> Parameters:
         given = {**_without_our_environment(), "passfile": NO_FILE, "password": "", **given}
         # Django: without a name it is the server's own database.
         given.setdefault("dbname", "postgres")
-    ours = {"application_name": APPLICATION_NAME, "connect_timeout": str(CONNECT_TIMEOUT_S)}
+    # A database of no encoding (SQL_ASCII) would answer in bytes.
+    ours = {
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": str(CONNECT_TIMEOUT_S),
+        "client_encoding": "UTF8",
+    }
     return Parameters({**given, **ours})
 
 

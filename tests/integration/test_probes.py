@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -103,6 +104,17 @@ def test_an_inspected_target_answers_by_the_settings_that_it_reported(db: None, 
     known = rows.known(default_of(shop))
     result = asyncio.run(probe(known))
     assert (result.state, result.reason, result.in_recovery) == ("answers", "", False), result
+
+
+def test_a_database_without_an_encoding_has_the_same_identity_as_for_the_target(server: Server) -> None:
+    with psycopg.connect(server.url, autocommit=True) as direct:
+        direct.execute(
+            "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+        oid = direct.execute("SELECT oid::int FROM pg_database WHERE datname = 'ascii'").fetchone()
+    assert oid is not None
+    system = identity_of(server.url).split(":")[1]
+    assert identity_of(urlsplit(server.url)._replace(path="/ascii").geturl()) == f"postgres:{system}:{oid[0]}"
 
 
 def test_a_probe_is_read_only_limited_and_says_who_it_is(

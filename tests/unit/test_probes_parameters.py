@@ -75,7 +75,8 @@ def test_the_settings_win_over_the_options_as_in_django() -> None:
 
 def test_a_service_is_left_to_say_what_the_settings_do_not() -> None:
     found = of(name="", user="", password="", host="", port="", options={"service": "shop"})
-    assert found == {"service": "shop", "application_name": "opsdash probe", "connect_timeout": "2"}
+    ours = {"application_name": "opsdash probe", "connect_timeout": "2", "client_encoding": "UTF8"}
+    assert found == {"service": "shop", **ours}
 
 
 def test_no_name_is_the_servers_own_database_as_in_django() -> None:
