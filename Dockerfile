@@ -30,7 +30,7 @@ RUN apt-get update \
 # The number is fixed so that what lies in volumes keeps its owner from image to image.
 RUN groupadd --gid 10001 opsdash \
  && useradd --uid 10001 --gid opsdash --create-home --shell /usr/sbin/nologin opsdash \
- && install -d -o opsdash -g opsdash /run/opsdash /srv/venvs \
+ && install -d -o opsdash -g opsdash /srv/venvs \
  && install -d /srv/targets
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/opsdash /opt/opsdash
@@ -38,7 +38,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     OPSDASH_STATIC_ROOT=/opt/opsdash/collected \
-    OPSDASH_STATE_DIR=/run/opsdash \
     OPSDASH_TARGETS_FILE=/srv/targets/targets.toml
 WORKDIR /opt/opsdash
 USER opsdash

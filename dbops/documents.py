@@ -56,6 +56,7 @@ def plan_document(part: DatabasePart) -> dict[str, Any]:
         "reported_at": when(part.reported_at),
         "statuses": [_status(status) for status in part.statuses],
         "plan": [{"app": app, "name": name} for app, name in part.plan],
+        "caution": str(part.caution or ""),
     }
 
 

@@ -1,14 +1,15 @@
 """What a worker does with one job: claim, perform, look at the truth, finish. Nothing is ever run again."""
 
 import logging
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import OperationalError
+from django.db.models import F
 
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
+from dbops.models.away import patiently
 from dbops.models.job import WORKED_ON, FenceLostError
 from dbops.operations import REGISTRY
 from dbops.operations.base import CancelledError
@@ -23,9 +24,6 @@ from dbops.transcript.recorder import Recorder
 from dbops.truth import Pairs, Result, plan_before, with_truth
 
 logger = logging.getLogger(__name__)
-
-OWN_DATABASE_PAUSE_S = 2.0
-Read = TypeVar("Read")
 
 
 def execute(job_id: int, worker: str) -> None:
@@ -44,12 +42,14 @@ def execute(job_id: int, worker: str) -> None:
 def _work_on(job: Job, heartbeat: Heartbeat) -> None:
     before = patiently(lambda: plan_before(job))
     try:
-        recorder = Recorder(job, Redactor(secrets_of(job.database.target)))
-        performance = Performance(job, address_of(job.database.target), recorder, heartbeat)
+        secrets = patiently(lambda: secrets_of(job.database.target))
+        address = patiently(lambda: address_of(job.database.target))
+        recorder = Recorder(job, Redactor(secrets))
+        performance = Performance(job, address, recorder, heartbeat)
     except (TargetError, CannotUnsealError) as error:
         _end(job, _failed(error), before, Recorder(job, Redactor(())))
         return
-    result = _perform(job, performance)
+    result = replace(_perform(job, performance), may_work_on=performance.may_work_on)
     patiently(lambda: _insist(performance.catch_up()))
     _end(job, result, before, recorder)
 
@@ -92,7 +92,8 @@ def _end(job: Job, result: Result, before: Pairs, recorder: Recorder) -> None:
     result = patiently(lambda: with_truth(job, result, before))
     recorder.say(f"job {job.pk} {result.state}. {result.outcome}")
     patiently(lambda: _insist(recorder.finish()))
-    patiently(lambda: _write_end(job, result, recorder.redactor))
+    write = _write_lost if result.state == "lost" else _write_end
+    patiently(lambda: write(job, result, recorder.redactor))
     publish_change(job.pk)
 
 
@@ -115,20 +116,23 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
     Steps(job.pk, job.fence).close(state, result.facts.get("recorded"))
 
 
+def _write_lost(job: Job, result: Result, redactor: Redactor) -> None:
+    """This worker is done with it: from now on it is ended by evidence."""
+    moved = Job.objects.move(
+        job.pk,
+        WORKED_ON,
+        "lost",
+        held_fence=job.fence,
+        fence=F("fence") + 1,
+        outcome=redactor.clean(result.outcome),
+        error_type=result.error_type,
+        error_traceback=redactor.clean(result.traceback),
+        facts={**result.facts, "how_lost": redactor.clean(result.facts["how_lost"])},
+    )
+    if not moved:
+        raise FenceLostError
+
+
 def _insist(written: bool) -> None:
     if not written:
         raise OperationalError("what was recorded waits to be written")
-
-
-def patiently(read_or_write: Callable[[], Read]) -> Read:
-    """The end of a job must reach the rows, however long our own database is away.
-
-    Only that is waited out: an error that would come again is raised, and the job is ended by evidence later.
-    """
-    while True:
-        try:
-            return read_or_write()
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("the end of a job waits, our database fails: %s", error)
-            connection.close()
-            time.sleep(OWN_DATABASE_PAUSE_S)

@@ -4,7 +4,7 @@ import logging
 import threading
 from types import TracebackType
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from dbops import conf
 from dbops.models import Job
@@ -51,7 +51,7 @@ class Heartbeat:
                     if beats_in <= 0:
                         Job.objects.beat(self._job_id, self._fence)
                         beats_in = conf.knob("HEARTBEAT_S")
-                except DatabaseError as error:
+                except Error as error:
                     logger.warning("job %s: no heartbeat, our database fails: %s", self._job_id, error)
                     connection.close()
         finally:

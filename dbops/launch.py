@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from dbops import tasks
 from dbops.access import Actor
@@ -84,7 +84,7 @@ def _insert(
         asked_by_name=actor.name,
         asked_from=actor.address,
         reason=reason,
-        published_at=timezone.now(),
+        published_at=Now(),
     )
     AuditEvent.objects.record(
         f"job.{operation}",
@@ -162,12 +162,12 @@ def cancel(job: Job, actor: Actor, reason: str = "") -> str:
 
 def _cancel_queued(job: Job, actor: Actor) -> str:
     outcome = f"Cancelled by {actor.name} before a worker began. Nothing was done to the database."
-    asked: dict[str, Any] = {"cancel_asked_at": timezone.now(), "cancel_asked_by": actor.name}
+    asked: dict[str, Any] = {"cancel_asked_at": Now(), "cancel_asked_by": actor.name}
     return outcome if Job.objects.move(job.pk, ["queued"], "cancelled", outcome=outcome, **asked) else ""
 
 
 def _cancel_begun(job: Job, actor: Actor) -> str:
-    asked: dict[str, Any] = {"cancel_asked_at": timezone.now(), "cancel_asked_by": actor.name}
+    asked: dict[str, Any] = {"cancel_asked_at": Now(), "cancel_asked_by": actor.name}
     if not Job.objects.move(job.pk, ["starting", "running"], "cancelling", **asked):
         return ""
     return f"Job {job.pk} is asked to stop. What is true of the database then will stand here."
@@ -184,9 +184,12 @@ def inspect(target: Target, actor: Actor) -> str:
     """Ask for an inspection now."""
     with transaction.atomic():
         AuditEvent.objects.record("target.inspect", actor, target=target.name)
-        Target.objects.filter(pk=target.pk).update(inspection_asked_at=timezone.now())
+        Target.objects.filter(pk=target.pk).update(inspection_asked_at=Now())
     if tasks.publish_inspection(target):
-        return f"{target.name} is being inspected."
+        return (
+            f"An inspection of {target.name} is asked for. If none follows, see whether a worker of the "
+            f"queue {target.inspect_queue} is running."
+        )
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
 
 
@@ -196,12 +199,13 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
     RefusedError when it is not lost (any more). Afterwards its database is free for other jobs.
     """
     outcome = (
-        f"The worker vanished. {actor.name} resolved it: {reason.rstrip('.')}. "
+        f"{job.how_lost} {actor.name} resolved it: {reason.rstrip('.')}. "
         "Whether all of it has ended was not proven by opsdash."
     )
     with transaction.atomic():
         # Whoever held it finds that it does not any more.
-        raised: dict[str, Any] = {"fence": F("fence") + 1, "outcome": outcome, "error_type": "WorkerLost"}
+        raised: dict[str, Any] = {"fence": F("fence") + 1, "outcome": outcome}
+        raised["error_type"] = job.error_type if job.lost_its_target else "WorkerLost"
         won = Job.objects.move(job.pk, ["lost"], "failed", **raised)
         act = "job.resolve" if won else "job.resolve.refused"
         AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)

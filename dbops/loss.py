@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from dbops import conf
 from dbops.inspection.knowledge import report_of
@@ -12,7 +12,7 @@ from dbops.models import Job
 from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, Steps
 from dbops.transcript.live import publish_change
-from dbops.truth import Finding, Pairs, look, pairs, recorded_words
+from dbops.truth import Finding, Pairs, at_rest, look, pairs, recorded_words, still_lost
 
 PAUSE_S = 15
 NO_PLAN = "the worker vanished before it could write what was planned, and no earlier inspection tells."
@@ -43,12 +43,6 @@ def resolve_lost(job_id: int) -> None:
     publish_change(job.pk)
 
 
-def at_rest(finding: Finding) -> bool:
-    """Proven: the guard is free, and no session of the job is left. Unknown is not free."""
-    quiet = finding.sessions == [] if finding.has_server else True
-    return finding.applied is not None and finding.guard_held is False and quiet
-
-
 def _end(job: Job, finding: Finding) -> None:
     planned = planned_by(job)
     recorded = recorded_since(job, planned, finding.applied or [])
@@ -61,9 +55,9 @@ def _end(job: Job, finding: Finding) -> None:
         held_fence=job.fence,
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
-        outcome="The worker vanished. The guard is free and no session of the job is left: nothing works on "
+        outcome=f"{job.how_lost} The guard is free and no session of the job is left: nothing works on "
         f"the database any more. {recorded_words(recorded, replace(finding, problem=NO_PLAN))}",
-        error_type="" if complete else "WorkerLost",
+        error_type="" if complete else job.error_type if job.lost_its_target else "WorkerLost",
         facts={
             **job.facts,
             "after": {"plan": finding.left, "inspection": finding.inspection_id},
@@ -71,7 +65,7 @@ def _end(job: Job, finding: Finding) -> None:
         },
     )
     if ended:
-        Steps(job.pk, job.fence).close("succeeded" if complete else "failed", recorded)
+        Steps(job.pk, job.fence).close(state, recorded)
 
 
 def recorded_since(job: Job, planned: Pairs, applied: Pairs) -> Pairs | None:
@@ -96,20 +90,7 @@ def planned_by(job: Job) -> Pairs:
 
 def _explain(job: Job, finding: Finding) -> None:
     """Why it is still lost; the next look comes after a pause."""
-    outcome = (
-        f"The worker {job.worker} stopped giving signs of life, and {why_not_proven(finding)}. Nothing else "
-        "may change this database until that is known. It is looked at again by itself; staff can resolve it."
-    )
-    again = timezone.now() + timedelta(seconds=PAUSE_S)
+    outcome = still_lost(job.how_lost, finding)
+    again = Now() + timedelta(seconds=PAUSE_S)
     still = Job.objects.filter(pk=job.pk, state="lost", fence=job.fence)
     still.update(outcome=outcome, look_again_at=again, version=F("version") + 1)
-
-
-def why_not_proven(finding: Finding) -> str:
-    if finding.applied is None:
-        return f"its target cannot be inspected ({finding.problem.rstrip('.')})"
-    if finding.guard_held:
-        return "something still holds the guard of the database"
-    if finding.sessions:
-        return f"the server still has a session of the job (pid {finding.sessions[0]['pid']})"
-    return "the database has nothing that could show whether it still works"

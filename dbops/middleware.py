@@ -1,17 +1,43 @@
-"""Signed out in the middle: htmx and streams must not swap a login page into a part of the page."""
+"""What comes before every view: is the process alive, and is somebody signed in."""
 
+from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
 
+@sync_and_async_middleware
+def livez(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """/livez: the process answers. No I/O: a database that is away must not get the web process restarted.
+
+    In front of all others, since health checks ask by address, which OPSDASH_ALLOWED_HOSTS need not list.
+    """
+
+    async def answer(request: HttpRequest) -> Any:
+        return alive() if request.path == "/livez" else await get_response(request)
+
+    def answer_sync(request: HttpRequest) -> Any:
+        return alive() if request.path == "/livez" else get_response(request)
+
+    return answer if iscoroutinefunction(get_response) else answer_sync
+
+
+def alive() -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
 class SignedInMiddleware(LoginRequiredMiddleware):
-    """Every URL refuses anonymous use unless its view says otherwise (login_not_required)."""
+    """Every URL refuses anonymous use unless its view says otherwise (login_not_required).
+
+    Signed out in the middle: htmx and streams must not swap a login page into a part of the page.
+    """
 
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> Any:
         if "text/event-stream" in request.headers.get("Accept", ""):

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from dbops import conf
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
+from dbops.models.away import is_away, patiently
 from dbops.models.job import FenceLostError
 from dbops.operations.base import CancelledError, OnEvent
 from dbops.postgres.identity import own_identity
@@ -30,6 +31,10 @@ FROZEN_S = 30
 KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
+LINGERED = (
+    "the work was done, but the process did not end by itself (a thread or an exit handler of the target): "
+    "it was ended."
+)
 # The rungs of the agent's ladder, in words (dbops.agent.ladder).
 RUNGS = {
     "at once": "it was ended before it began to work",
@@ -53,6 +58,12 @@ class Performance:
         self._late: list[Callable[[], None]] = []
         self._not_before = 0.0
         self._cancelled_at = 0.0
+        self._session: door.Session | None = None
+
+    @property
+    def may_work_on(self) -> bool:
+        """Asked at the end: the connection was lost before the agent said that it had ended."""
+        return self._session is not None and self._session.may_work_on
 
     @property
     def alias(self) -> str:
@@ -70,15 +81,15 @@ class Performance:
         sent = {
             **arguments,
             "guard": {"label": f"{self.label} on {self.job.database}"},
-            "forbidden_identity": own_identity(),
+            "forbidden_identity": patiently(own_identity),
             # Not another database than the one that the person saw.
             "expected_identity": self.job.identity,
         }
         # A worker that was paused may have lost the job meanwhile; it must not begin then.
-        if not Job.objects.beat(self.job.pk, self.job.fence):
+        if not patiently(lambda: Job.objects.beat(self.job.pk, self.job.fence)):
             raise FenceLostError
         with door.open_session(self.address, verb, sent, grace_s=conf.knob("CANCEL_GRACE_S")) as session:
-            conversation = Conversation()
+            self._session, conversation = session, Conversation()
             while conversation.end is None:
                 self._obey(session)
                 self._give_up_when_frozen()
@@ -115,19 +126,22 @@ class Performance:
                 return False
             try:
                 self._late[0]()
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("job %s: its steps wait, our database fails: %s", self.job.pk, error)
-                connection.close()
-                self._not_before = time.monotonic() + PAUSE_S
-                return False
             except FenceLostError:
                 raise
             except Exception as error:
+                if is_away(error):
+                    return self._wait(error)
                 # A step that cannot be kept must not stop the target in the middle of its work.
                 logger.exception("job %s: a step is not kept", self.job.pk)
                 self.say(f"a step could not be kept ({type(error).__name__}); the job goes on")
             self._late.pop(0)
         return True
+
+    def _wait(self, error: Exception) -> bool:
+        logger.warning("job %s: its steps wait, our database fails: %s", self.job.pk, error)
+        connection.close()
+        self._not_before = time.monotonic() + PAUSE_S
+        return False
 
     def _obey(self, session: door.Session) -> None:
         if self.heartbeat.fence_lost.is_set():
@@ -141,8 +155,8 @@ class Performance:
         patience = 3 * conf.knob("CANCEL_GRACE_S") + FROZEN_S
         if self._cancelled_at and time.monotonic() - self._cancelled_at > patience:
             raise ConnectionLost(
-                f"{self.address.name} was asked to stop and was silent for {patience} s; its connection was "
-                "cut. Whether its process has ended is not known. Look where it runs before you start again."
+                f"{self.address.name} was asked to stop and was silent for {patience} s; "
+                "its connection was cut."
             )
 
     def _act_on(self, frame: Frame | None, on_event: OnEvent) -> None:
@@ -170,6 +184,8 @@ class Performance:
         end = conversation.end
         assert end is not None
         if conversation.answer is not None:
+            if end.why == "lingered":
+                self.say(LINGERED)
             return conversation.answer.data
         if conversation.failure is not None:
             facts = conversation.failure.facts

@@ -2,12 +2,13 @@
 one that is tried again counts once."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from dbops.models import Job, Step
+from dbops.models.clock import now
 
 MIGRATION = "migration"
 
@@ -37,7 +38,7 @@ class Steps:
         )
         if step is None:
             step = Step(job_id=self.job_id, position=self._next_position(), kind=kind, name=name)
-        step.state, step.started_at = Step.State.RUNNING, timezone.now()
+        step.state, step.started_at = Step.State.RUNNING, now()
         step.save()
         Job.objects.touch(self.job_id, self.fence)
 
@@ -54,8 +55,9 @@ class Steps:
         if recorded is not None:
             self._settle({f"{app}.{name}" for app, name in recorded})
         for step in Step.objects.filter(job_id=self.job_id, state="running"):
-            took = timezone.now() - (step.started_at or timezone.now())
-            step.state, step.duration_ms = state, int(took.total_seconds() * 1000)
+            took = now() - step.started_at if step.started_at else timedelta()
+            # What began a moment ago may have been written by a clock that is a hair ahead.
+            step.state, step.duration_ms = state, max(0, int(took.total_seconds() * 1000))
             step.save()
         Step.objects.filter(job_id=self.job_id, state="pending").update(state="skipped")
 

@@ -1,10 +1,16 @@
-"""Celery: an id in, one call out. Nothing here decides anything."""
+"""Celery: an id in, one call out. Nothing here decides anything.
+
+No message expires: whether one is out of date is decided by the rows when it is taken, not by the clocks of
+two hosts. What is told again and again is told only where nothing waits any more, so nothing piles up.
+"""
 
 import logging
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from celery import Task, shared_task
+from celery import Task, current_app, shared_task
 from django.db import Error as OwnDatabaseError
-from django.utils import timezone
+from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
@@ -15,8 +21,7 @@ logger = logging.getLogger(__name__)
 # Within one queue the lowest goes first; what beat sends has 0.
 PRIORITY_OF_LOST = 3
 PRIORITY_OF_INSPECTION = 6
-# The next sweep sends it again.
-LOST_EXPIRES_S = 15
+Row = TypeVar("Row", Job, Target)
 
 
 @shared_task(name="dbops.run_job", bind=True, ignore_result=True)
@@ -31,7 +36,7 @@ def inspect_target(target_id: int) -> None:
 
 @shared_task(name="dbops.inspect_due", ignore_result=True)
 def inspect_due() -> None:
-    for target in inspection.due():
+    for target in where_none_waits(inspection.due(), inspect_queue, PRIORITY_OF_INSPECTION):
         publish_inspection(target)
 
 
@@ -43,23 +48,48 @@ def resolve_lost(job_id: int) -> None:
 @shared_task(name="dbops.sweep_jobs", ignore_result=True)
 def sweep_jobs() -> None:
     """Nothing waits for ever: publish again what was never begun, find jobs whose worker is silent."""
-    for job in Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S")):
+    for job in where_none_waits(Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S")), jobs_queue):
         publish_job(job)
-    for job in loss.find_lost():
-        resolve_lost.apply_async(
-            (job.pk,),
-            queue=job.database.target.inspect_queue,
-            priority=PRIORITY_OF_LOST,
-            expires=LOST_EXPIRES_S,
-        )
+    for job in where_none_waits(loss.find_lost(), lost_queue, PRIORITY_OF_LOST):
+        resolve_lost.apply_async((job.pk,), queue=lost_queue(job), priority=PRIORITY_OF_LOST)
+
+
+def jobs_queue(job: Job) -> str:
+    return job.queue
+
+
+def inspect_queue(target: Target) -> str:
+    return target.inspect_queue
+
+
+def lost_queue(job: Job) -> str:
+    return job.database.target.inspect_queue
+
+
+def where_none_waits(rows: Iterable[Row], queue_of: Callable[[Row], str], priority: int = 0) -> list[Row]:
+    """Those whose queue is empty at this priority: elsewhere nobody has taken yet what was told before."""
+    told = list(rows)
+    empty = {queue for queue in {queue_of(row) for row in told} if not waiting(queue, priority)}
+    return [row for row in told if queue_of(row) in empty]
+
+
+def waiting(queue: str, priority: int = 0) -> int:
+    """How many messages nobody has taken yet. Raises kombu's OperationalError when the broker is away."""
+    app: Any = current_app
+    with app.producer_or_acquire() as producer:
+        try:
+            # Celery's broker keeps a list for each queue and priority.
+            channel = producer.channel
+            return int(channel.client.llen(channel._q_for_pri(queue, priority)))
+        except (*producer.connection.connection_errors, *producer.connection.channel_errors) as error:
+            raise OperationalError(str(error)) from error
 
 
 def publish_job(job: Job) -> bool:
     """Tell the workers of a queued job; False when that failed: it stays queued, the sweeper tries again."""
-    expires = 2 * conf.knob("REPUBLISH_AFTER_S")
     try:
-        Job.objects.filter(pk=job.pk).update(published_at=timezone.now())
-        run_job.apply_async((job.pk,), queue=job.queue, retry=False, expires=expires)
+        Job.objects.filter(pk=job.pk).update(published_at=Now())
+        run_job.apply_async((job.pk,), queue=job.queue, retry=False)
     except OperationalError as error:
         logger.warning("job %s stays queued, the broker is away: %s", job.pk, error)
         return False
@@ -72,11 +102,7 @@ def publish_job(job: Job) -> bool:
 def publish_inspection(target: Target) -> bool:
     try:
         inspect_target.apply_async(
-            (target.pk,),
-            queue=target.inspect_queue,
-            retry=False,
-            priority=PRIORITY_OF_INSPECTION,
-            expires=conf.knob("INSPECTION_INTERVAL_S"),
+            (target.pk,), queue=target.inspect_queue, retry=False, priority=PRIORITY_OF_INSPECTION
         )
     except OperationalError as error:
         logger.warning("target %s is not inspected, the broker is away: %s", target.name, error)

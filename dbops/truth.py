@@ -1,5 +1,6 @@
 """What is true of the database when a job has ended: read from it, not concluded from a process."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,6 +10,14 @@ from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 
 Pairs = list[list[str]]
+
+# Two rungs of the agent's ladder for a caller that is gone, its stragglers, and the server's own check.
+REST_S = 10.0
+REST_PAUSE_S = 2.0
+BLOCKED = (
+    "Nothing else may change this database until that is known. It is looked at again by itself; staff can "
+    "resolve it."
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,8 @@ class Result:
     error_type: str = ""
     traceback: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    # The connection to the target was lost: only the database can say whether all has ended.
+    may_work_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ def look(job: Job) -> Finding:
     report = report_of(inspection, job.database.alias)
     if inspection.outcome != "done" or not report or report.get("reachable") is False:
         why = inspection.error_sentence or report.get("detail") or "the database does not answer."
-        return Finding(inspection.pk, None, None, None, None, problem=str(why))
+        return Finding(inspection.pk, None, None, None, None, problem=without_advice(str(why)))
     return Finding(
         inspection_id=inspection.pk,
         applied=[list(row[:2]) for row in report.get("applied") or []],
@@ -57,6 +68,12 @@ def look(job: Job) -> Finding:
         sessions=sessions_of(job, report.get("job_sessions")),
         has_server=report.get("vendor") != "sqlite",
     )
+
+
+def without_advice(sentence: str) -> str:
+    """What was wrong with the look. That the look changed nothing would be read as if the job had not."""
+    words = " ".join(sentence.partition(" Nothing was changed.")[0].split())
+    return words if words.endswith(".") else f"{words}."
 
 
 def sessions_of(job: Job, sessions: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
@@ -72,9 +89,56 @@ def plan_before(job: Job) -> Pairs:
     return plan_of(report_of(latest, job.database.alias))
 
 
+def at_rest(finding: Finding) -> bool:
+    """Proven: the guard is free, and no session of the job is left. Unknown is not free."""
+    quiet = finding.sessions == [] if finding.has_server else True
+    return finding.applied is not None and finding.guard_held is False and quiet
+
+
+def why_not_proven(finding: Finding) -> str:
+    if finding.applied is None:
+        return f"its target cannot be inspected ({finding.problem.rstrip('.')})"
+    if finding.guard_held:
+        return "something still holds the guard of the database"
+    if finding.sessions:
+        return f"the server still has a session of the job (pid {finding.sessions[0]['pid']})"
+    return "the database has nothing that could show whether it still works"
+
+
+def in_doubt(job: Job, result: Result, finding: Finding) -> bool:
+    """May something of the job still work? Behind a lost connection only the database can tell; where the
+    agent said that its process has ended, the server may not know that yet, if the network between is cut."""
+    if result.may_work_on:
+        return not at_rest(finding)
+    if result.state == "succeeded":
+        # Its command ended without an error, and nobody could read what that left.
+        return finding.applied is None and not result.facts.get("recorded_known", True)
+    if not job.backend_pid:
+        return False
+    return finding.applied is None or bool(finding.sessions)
+
+
+def look_for_rest(job: Job, result: Result) -> Finding:
+    """What lost its caller ends within seconds, if it notices."""
+    deadline = time.monotonic() + REST_S
+    while in_doubt(job, result, finding := look(job)) and time.monotonic() < deadline:
+        time.sleep(REST_PAUSE_S)
+    return finding
+
+
+def still_lost(how: str, finding: Finding) -> str:
+    return f"{how} It is not proven that all of it has ended: {why_not_proven(finding)}. {BLOCKED}"
+
+
 def with_truth(job: Job, result: Result, before: Pairs) -> Result:
-    """Look again, and add to the result what is recorded in the database now."""
-    finding = look(job)
+    """Look again, and add to the result what is recorded in the database now. A job of which something may
+    still work has not ended: it is lost, and `how_lost` among its facts says how that came about."""
+    finding = look_for_rest(job, result)
+    if in_doubt(job, result, finding):
+        facts = {**result.facts, "before": {"plan": before}, "how_lost": result.outcome}
+        return replace(result, state="lost", outcome=still_lost(result.outcome, finding), facts=facts)
+    if finding.problem and finding.problem.rstrip(".") in result.outcome:
+        finding = replace(finding, problem="for the same reason.")
     recorded = recorded_by(result.facts, finding)
     facts = {
         **result.facts,
@@ -85,7 +149,8 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
     if missing := unapplied(result, recorded, finding):
         result = replace(result, state="failed", error_type="LeftUnapplied", outcome=unapplied_words(missing))
     elif result.state == "succeeded" and result.facts.get("recorded_known", True):
-        return replace(result, facts=facts)
+        unread = "" if finding.applied is not None else f"Then {left_words(finding)}."
+        return replace(result, facts=facts, outcome=f"{result.outcome} {unread}".rstrip())
     words = [result.outcome, recorded_words(recorded, finding), middle_words(job, recorded)]
     words.append(sessions_words(finding))
     return replace(result, facts=facts, outcome=" ".join(filter(None, words)))
@@ -129,6 +194,8 @@ def recorded_words(recorded: Pairs | None, finding: Finding) -> str:
 
 
 def left_words(finding: Finding) -> str:
+    if finding.applied is None:
+        return f"what is left to apply could not be read ({finding.problem.rstrip('.')})"
     if finding.left is None:
         return "what is left to apply cannot be told while the project's migrations cannot be read"
     return f"{len(finding.left)} still to apply" if finding.left else "nothing is left to apply"
@@ -138,7 +205,14 @@ def middle_words(job: Job, recorded: Pairs | None) -> str:
     """What is to be known of the migration that was at work when the job ended."""
     at_work = job.steps.filter(kind="migration", state__in=["running", "failed", "cancelled"])
     names = [step.name for step in at_work if step.name.split(".", 1) not in (recorded or [])]
-    return f"What {names[0]} did until then is undone only if it is atomic." if names else ""
+    if not names:
+        return ""
+    if not job.database.undoes_schema_changes:
+        return (
+            f"What {names[0]} changed of the schema until then stays: {job.database.vendor} does not undo "
+            "that. See what of it is there before you start it again."
+        )
+    return f"What {names[0]} did until then is undone only if it is atomic and made no COMMIT of its own."
 
 
 def sessions_words(finding: Finding) -> str:

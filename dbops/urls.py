@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import health, jobs, overview, resolution, streams, targets
+from dbops.views import jobs, overview, resolution, streams, targets
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -21,5 +21,4 @@ urlpatterns = [
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("livez", health.livez, name="livez"),
 ]

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 # PYTHONUNBUFFERED would hide a missing flush of ours from the streaming tests.
 NOT_INHERITED = {
@@ -24,7 +23,6 @@ class Settings:
     redis_url: str = field(repr=False)
     secret_key: str = field(repr=False)
     sealing_key: str = field(repr=False)
-    state: Path
     hosts: str = "127.0.0.1,localhost"
     origins: str = ""
 
@@ -34,7 +32,6 @@ class Settings:
             "REDIS_URL": self.redis_url,
             "OPSDASH_SECRET_KEY": self.secret_key,
             "OPSDASH_SEALING_KEYS": self.sealing_key,
-            "OPSDASH_STATE_DIR": str(self.state),
             "OPSDASH_ALLOWED_HOSTS": self.hosts,
             "OPSDASH_CSRF_TRUSTED_ORIGINS": self.origins,
             "OPSDASH_DEBUG": "0",

@@ -42,7 +42,7 @@ def background(checkout: Path, state: State, env: Mapping[str, str]) -> list[Pro
     worker = (*celery, "worker", "--concurrency", "2", "--without-mingle", "--loglevel", "INFO")
     jobs = (*worker, "-Q", "jobs", "-n", "jobs@%h")
     inspect = (*worker, "-Q", "inspect", "-n", "inspect@%h")
-    beat = (*celery, "beat", "-s", str(state.run / "celerybeat-schedule"), "--pidfile=", "--loglevel", "INFO")
+    beat = (*celery, "beat", "--pidfile=", "--loglevel", "INFO")
     return [
         Program("jobs", jobs, env, checkout, grace=JOB_GRACE),
         Program("inspect", inspect, env, checkout, grace=JOB_GRACE),

@@ -47,11 +47,10 @@ class Start:
             redis_url=found.redis_url,
             secret_key=secrets.secret_key,
             sealing_key=secrets.sealing_key,
-            state=self._place.run,
             origins=f"http://127.0.0.1:{self._port},http://localhost:{self._port}",
         ).variables()
         theirs = inherited(private_postgres=found.cluster is not None)
-        fixed = ("DATABASE_URL", "REDIS_URL", "OPSDASH_STATE_DIR")
+        fixed = ("DATABASE_URL", "REDIS_URL")
         return {**ours, **theirs, **{name: ours[name] for name in fixed}}
 
     def _prepare(self, preparation: Running) -> None:

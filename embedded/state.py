@@ -61,7 +61,7 @@ class State:
 
     @property
     def run(self) -> Path:
-        """What the processes of opsdash call their state directory: sockets, schedules."""
+        """Sockets of the processes of opsdash."""
         return self.root / "run"
 
 

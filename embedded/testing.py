@@ -54,7 +54,7 @@ class Services:
     def variables(self) -> dict[str, str]:
         """For os.environ. Those without OPSDASH_ in front are for the tests, not for the settings."""
         return {
-            **_settings(self.database_url, self.redis_url, self.folder, self.secrets).variables(),
+            **_settings(self.database_url, self.redis_url, self.secrets).variables(),
             "TEST_POSTGRES_SUPERUSER_URL": self.superuser_url,
         }
 
@@ -113,11 +113,9 @@ def _cluster(folder: Path, account: Account | None, secrets: Secrets) -> postgre
     )
 
 
-def _settings(database_url: str, redis_url: str, folder: Path, secrets: Secrets) -> Settings:
-    run = folder / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
+def _settings(database_url: str, redis_url: str, secrets: Secrets) -> Settings:
     hosts = "127.0.0.1,localhost,testserver"
-    return Settings(database_url, redis_url, secrets.secret_key, secrets.sealing_key, run, hosts)
+    return Settings(database_url, redis_url, secrets.secret_key, secrets.sealing_key, hosts)
 
 
 def main(arguments: list[str]) -> int:
@@ -155,17 +153,16 @@ def _run(options: set[str], command: list[str], notice: Notice) -> int:
             return 0
         extra["OPSDASH_TEST_CHROMIUM"] = str(chromium)
     if "--without-services" in options:
-        with tempfile.TemporaryDirectory() as folder:
-            return _perform(command, {**_placeholders(Path(folder)), **extra})
+        return _perform(command, {**_placeholders(), **extra})
     with services() as started:
         if notice.wait(0):  # Ctrl-C while they were starting
             return INTERRUPTED
         return _perform(command, {**started.variables(), **extra})
 
 
-def _placeholders(folder: Path) -> dict[str, str]:
+def _placeholders() -> dict[str, str]:
     """Settings that can be read and reach no server."""
-    return _settings(f"postgres://{NOWHERE}/none", f"redis://{NOWHERE}/0", folder, new_secrets()).variables()
+    return _settings(f"postgres://{NOWHERE}/none", f"redis://{NOWHERE}/0", new_secrets()).variables()
 
 
 def _perform(command: list[str], variables: dict[str, str]) -> int:

@@ -22,7 +22,6 @@ NAMES = {
     "OPSDASH_DEBUG",
     "OPSDASH_SECURE",
     "OPSDASH_STATIC_ROOT",
-    "OPSDASH_STATE_DIR",
     "OPSDASH_DB_POOL_MAX",
     "OPSDASH_LOG_LEVEL",
     "OPSDASH_TARGETS_FILE",
@@ -59,7 +58,6 @@ try:
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("OPSDASH_CSRF_TRUSTED_ORIGINS", [])
     REDIS_URL = env.str("REDIS_URL")
     STATIC_ROOT = env.str("OPSDASH_STATIC_ROOT", None)
-    STATE_DIR = Path(env.str("OPSDASH_STATE_DIR", str(BASE_DIR / ".state")))
     LOG_LEVEL = env.str("OPSDASH_LOG_LEVEL", "INFO").upper()
     TARGETS_FILE = env.str("OPSDASH_TARGETS_FILE", str(BASE_DIR / "targets.toml"))
     database = dict(env.dj_db_url("DATABASE_URL"))
@@ -90,7 +88,7 @@ if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
 # Under ASGI every concurrent view would open a connection of its own, without bound; asgi.py asks for a pool.
 database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}
 if pool_max:
-    database["OPTIONS"]["pool"] = {"min_size": 0, "max_size": pool_max, "timeout": 10}
+    database["OPTIONS"]["pool"] = {"min_size": 0, "max_size": pool_max, "timeout": 5}
 database["CONN_MAX_AGE"] = 0
 DATABASES = {"default": database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -109,6 +107,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "dbops.middleware.livez",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -180,7 +179,6 @@ CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SECURE_SSL_REDIRECT = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
-SECURE_REDIRECT_EXEMPT = [r"^livez$"]
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_REFERRER_POLICY = "same-origin"
@@ -203,7 +201,15 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    # A database of ours that is away was told in one line (dbops.views.errors).
+    "filters": {
+        "not_503": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", 0) != 503,
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"django.request": {"filters": ["not_503"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
 
@@ -234,18 +240,20 @@ CELERY = {
     "worker_hijack_root_logger": False,
     "worker_send_task_events": False,
     "timezone": "UTC",
-    # They go before the inspections that wait in the same queue (priority 0 is the first), and what nobody
-    # took is thrown away once the next ones are there.
+    # A worker that gave up its broker for good would end, and the job that it works on with it.
+    "broker_connection_max_retries": None,
+    # They go before the inspections that wait in the same queue (priority 0 is the first).
+    "beat_scheduler": "opsdash.beat:Scheduler",
     "beat_schedule": {
         "inspect_due": {
             "task": "dbops.inspect_due",
             "schedule": 5.0,
-            "options": {"queue": "inspect", "priority": 0, "expires": 10.0},
+            "options": {"queue": "inspect", "priority": 0},
         },
         "sweep_jobs": {
             "task": "dbops.sweep_jobs",
             "schedule": 5.0,
-            "options": {"queue": "inspect", "priority": 0, "expires": 10.0},
+            "options": {"queue": "inspect", "priority": 0},
         },
     },
 }

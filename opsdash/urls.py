@@ -5,3 +5,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("dbops.urls")),
 ]
+
+handler500 = "dbops.views.errors.failed"

@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error as DatabaseError
 
-from . import sqlite, unreachable
+from . import drivers, sqlite, unreachable
 from .failures import Failure, clean
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
 SERVER_SQL = """
 SELECT current_setting('server_version'), pg_postmaster_start_time(), pg_is_in_recovery(), current_user::text
 """
+
+NO_ENGINE = (
+    "Its settings name no database engine for this alias: DATABASES is empty there, or what it is read from "
+    "is."
+)
 
 
 def settings_by_alias() -> dict[str, dict[str, Any]]:
@@ -43,9 +48,17 @@ def open_or_refuse(alias: str, forbidden_identity: str, expected_identity: str =
     if not why:
         why, detail = connected(connection)
     if why:
-        raise Failure("unreachable", detail, "server", {"reason": why, "alias": alias})
+        raise Failure(
+            "unreachable", detail, "server", {"reason": why, "alias": alias, "rights": lacks(connection)}
+        )
     refuse_wrong(connection, forbidden_identity, expected_identity)
     return connection
+
+
+def lacks(connection: Any) -> dict[str, str] | None:
+    """What is known of it without a connection."""
+    is_file = getattr(connection, "vendor", "") == "sqlite"
+    return sqlite.lacking(connection.settings_dict["NAME"]) if is_file else None
 
 
 def refuse_wrong(connection: Any, forbidden: str, expected: str) -> None:
@@ -79,10 +92,19 @@ def made(alias: str) -> tuple[Any, str, str]:
     try:
         connection = connections[alias]
     except (ImproperlyConfigured, ImportError) as problem:
-        return None, "driver_missing", clean(problem)
+        return (None, *not_made(problem))
     if connection.vendor == "unknown":
-        return connection, "other", "The settings name no database engine for this alias."
+        return connection, "engine", NO_ENGINE
     return connection, "", ""
+
+
+def not_made(problem: Exception) -> tuple[str, str]:
+    driver = drivers.missing(problem)
+    return (
+        ("driver_missing", clean(driver))
+        if driver
+        else ("engine", clean(drivers.no_engine(problem) or problem))
+    )
 
 
 def connected(connection: Any) -> tuple[str, str]:

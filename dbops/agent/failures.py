@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import cancel, redaction
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
 OURS = "opsdash-agent/"
 # What leads from us to the target: an import, runpy, the program behind -c.
@@ -52,9 +52,18 @@ def of(problem: BaseException, kind: str, facts: dict[str, Any] | None = None) -
     return Failure(kind, describe(problem), "target", facts, render(problem))
 
 
+def chain(problem: BaseException | None) -> Iterator[BaseException]:
+    """It and what it was raised from or behind, the innermost last."""
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or problem.__context__
+
+
 def describe(problem: BaseException) -> str:
     """Its type and its words; the type alone when its words cannot be had."""
     name = type(problem).__name__
+    if isinstance(problem, SystemExit):
+        return f"its code ended the process itself, with sys.exit({exit_code(problem)})"
     try:
         text = str.strip(str(problem))
     except BaseException:
@@ -62,8 +71,28 @@ def describe(problem: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
+def sqlstate(problem: BaseException | None) -> str | None:
+    """Of the driver's error behind Django's, or None."""
+    while problem is not None:
+        found = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
+        if found:
+            return str(found)
+        # Django raises this one without saying from what.
+        behind = problem.__context__ if type(problem).__name__ == "MigrationSchemaMissing" else None
+        problem = problem.__cause__ or behind
+    return None
+
+
+def exit_code(problem: SystemExit) -> str:
+    if problem.code is None:
+        return ""
+    return str(problem.code) if isinstance(problem.code, int) else repr(words(problem.code))
+
+
 def raised_by_us(problem: BaseException) -> bool:
-    """True when the innermost frame is ours, not that of Django or of the target."""
+    """True when the innermost frame is ours, not that of Django or of the target. We compile its launcher."""
+    if isinstance(problem, SyntaxError):
+        return False
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -169,8 +169,9 @@ class FileGuard:
         try:
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as problem:
+            facts = {"rights": sqlite.lacking(self.path)}
             raise Failure(
-                "guard_unavailable", f"The guard file cannot be opened: {problem}.", "server"
+                "guard_unavailable", f"The guard file cannot be opened: {problem}.", "server", facts
             ) from problem
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error as DatabaseError
 
-from .failures import TRACEBACK_LIMIT, clean, describe, render
+from . import lacking
+from .failures import TRACEBACK_LIMIT, clean, render
 
 if TYPE_CHECKING:
     from typing import Any
@@ -126,6 +127,6 @@ def as_error(problem: Exception) -> dict[str, str]:
     kind = next((kind for cls, kind in GRAPH_ERRORS.items() if isinstance(problem, cls)), "import")
     return {
         "type": kind,
-        "message": clean(describe(problem)),
+        "message": clean(lacking.typed(problem)[1]),
         "traceback": clean(render(problem), TRACEBACK_LIMIT),
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import django
 from django.db.utils import Error as DatabaseError
 
-from . import databases, guard, redaction, sqlite, unreachable
+from . import databases, guard, redaction, rights, sqlite, unreachable
 from .failures import Failure, clean
 from .frames import PROTOCOL
 from .history import History
@@ -44,6 +44,8 @@ BLANK = {
     "guard": guard.UNREAD,
     # None: not known. A list: see job_sessions.
     "job_sessions": None,
+    # None: nothing is lacking, or not known. Else see rights.
+    "rights": None,
     "applied": [],
     "migrations": {},
     "plan": [],
@@ -84,6 +86,7 @@ def report(alias: str, forbidden: str) -> dict[str, Any]:
     except DatabaseError as problem:
         # It answered and then did not: half a reading does not count as one.
         reason, detail = unreachable.reason(connection, problem), clean(problem)
+        facts["rights"] = rights.denied(connection, problem)
     return {**facts, "reason": reason, "detail": detail, **History(None, []).facts()}
 
 
@@ -104,6 +107,7 @@ def read(connection: Any, forbidden: str) -> dict[str, Any]:
         "read_only_confirmed": is_read_only(connection),
         "guard": guard.holder(connection),
         "job_sessions": job_sessions(connection),
+        "rights": rights.lacking(connection),
         **databases.server(connection),
         **History(connection, databases.recorded(connection)).facts(),
     }

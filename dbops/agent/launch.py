@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import channel as channels
-from . import failures, redaction
+from . import failures, lacking, redaction
 from .failures import Failure
 from .imports import Watch
 from .session import Session
@@ -78,7 +78,7 @@ class Arrival:
         try:
             self.channel.answer(self.perform(utility))
         except BaseException as problem:
-            self.channel.error(failures.of(problem, "broken"))
+            self.channel.error(lacking.of(problem))
             self.leave(1)
         else:
             self.leave(0)
@@ -169,20 +169,7 @@ def not_reached(problem: BaseException) -> Failure:
     """What a failing launcher, settings module or import says, typed."""
     if isinstance(problem, Failure):
         return problem
-    traceback = failures.render(problem)
-    if isinstance(problem, SystemExit):
-        message = f"It ended itself with status {problem.code!r} before Django's command line started."
-        return Failure("broken", message, "target", {}, traceback)
     if isinstance(problem, FileNotFoundError) and failures.raised_by_us(problem):
         return Failure("launcher_missing", f"There is no launcher {problem.filename}.", "target")
-    kind = "django_missing" if lacks_django(problem) else "broken"
-    return Failure(kind, failures.describe(problem), "target", {}, traceback)
-
-
-def lacks_django(problem: BaseException | None) -> bool:
-    """manage.py hides the missing module behind an ImportError of its own."""
-    while problem is not None:
-        if isinstance(problem, ModuleNotFoundError) and problem.name == "django":
-            return True
-        problem = problem.__cause__ or problem.__context__
-    return False
+    kind, message = lacking.typed(problem)
+    return Failure(kind, message, "target", lacking.facts_of(kind), failures.render(problem))

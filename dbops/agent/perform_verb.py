@@ -5,7 +5,7 @@ expected_identity: of the database that the person saw when asking; "" or none: 
 Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed.
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
 nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
-connection) and sqlstate.
+connection), sqlstate and rights (see there; None where these were not the reason).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from django.core.management import CommandError
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import databases, failures, guard, targets
+from . import databases, failures, guard, lacking, rights, targets
 from .failures import Failure
 from .progress import Progress, followed
 
@@ -104,18 +105,21 @@ class Migrate:
         try:
             command.run_from_argv([self.utility.prog_name, "migrate", *words, *options])
         except SystemExit as problem:
-            if problem.code not in (None, 0):
+            if problem.code not in (None, 0) or self.progress.in_migration:
                 raise
 
     # When it did not work
 
     def failure(self, problem: BaseException, lost: str) -> Failure:
         self.progress.fail()
-        facts = dict(self.newly_recorded(), sqlstate=sqlstate(problem))
+        facts = dict(self.newly_recorded(), sqlstate=failures.sqlstate(problem))
+        if facts["recorded_known"]:
+            facts["rights"] = rights.denied(connections[self.alias], problem)
         if lost:
             return Failure("guard_lost", lost, "server", facts)
         failure = failures.of(problem, "failed", facts)
         if failure.kind == "failed":
+            failure.message = lacking.typed(problem)[1]
             show(problem)
         return failure
 
@@ -138,13 +142,3 @@ def show(problem: BaseException) -> None:
         sys.stderr.write(failures.clean(f"{failures.describe(problem)}\n"))
     elif not isinstance(problem, SystemExit):
         sys.stderr.write(failures.clean(failures.render(problem), failures.TRACEBACK_LIMIT))
-
-
-def sqlstate(problem: BaseException | None) -> str | None:
-    """Of the driver's error behind Django's, or None."""
-    while problem is not None:
-        found = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
-        if found:
-            return str(found)
-        problem = problem.__cause__
-    return None

@@ -53,9 +53,13 @@ class Progress:
 
     def settle(self) -> None:
         """The command is over: a migration that never said that it succeeded did not."""
-        if self.step is not None and self.step["kind"] == "migration":
+        if self.in_migration:
             self.fail()
         self.finish()
+
+    @property
+    def in_migration(self) -> bool:
+        return self.step is not None and self.step["kind"] == "migration"
 
     def fail(self) -> None:
         self.finish("step_failed")

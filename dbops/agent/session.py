@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 CONNECTION_CHECK_MS = 2000
+# How each side finds out that the network between them is gone: within a minute instead of hours.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+KEEPALIVES = {"idle": 30, "interval": 10, "count": 3}
 # https://www.postgresql.org/docs/current/runtime-config-client.html, runtime-config-connection.html
 IDLE_SESSION_TIMEOUT_SINCE = CONNECTION_CHECK_SINCE = 140000
 
@@ -57,6 +60,8 @@ class Session:
     def params(self, connection: Any, params: dict[str, Any]) -> dict[str, Any]:
         if connection.vendor == "postgresql":
             params.setdefault("connect_timeout", int(self.wishes.get("connect_timeout_s", CONNECT_TIMEOUT_S)))
+            for name, value in KEEPALIVES.items():
+                params.setdefault("keepalives_" + name, value)
         if connection.vendor == "sqlite" and self.reads_only:
             params["database"] = sqlite.read_only_name(params["database"])
             commands = getattr(connection, "init_commands", [])
@@ -94,8 +99,12 @@ class Session:
         read_back = [*wanted, "transaction_read_only"]
         with connection.cursor() as cursor:
             cursor.execute("SELECT " + settings, [word for pair in wanted.items() for word in pair])
-        if connection.pg_version >= CONNECTION_CHECK_SINCE and self.tell_connection_check(connection):
-            read_back.append("client_connection_check_interval")
+        self.tell_where_possible(
+            connection, {"tcp_keepalives_" + name: str(value) for name, value in KEEPALIVES.items()}
+        )
+        check = {"client_connection_check_interval": str(CONNECTION_CHECK_MS)}
+        if connection.pg_version >= CONNECTION_CHECK_SINCE and self.tell_where_possible(connection, check):
+            read_back.extend(check)
         keep(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(["current_setting(%s)"] * len(read_back)), read_back)
@@ -117,13 +126,13 @@ class Session:
                 wanted[name] = str(int(self.wishes[name + "_ms"]))
         return wanted
 
-    def tell_connection_check(self, connection: Any) -> bool:
-        """The server then notices within seconds that we are gone. Not every platform of a server can."""
+    def tell_where_possible(self, connection: Any, wanted: dict[str, str]) -> bool:
+        """The server then notices that we, or the network to us, are gone. Not every platform of it can."""
         keep(connection)
+        settings = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
         try:
             with connection.cursor() as cursor:
-                name, value = "client_connection_check_interval", str(CONNECTION_CHECK_MS)
-                cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+                cursor.execute("SELECT " + settings, [word for pair in wanted.items() for word in pair])
         except connection.Database.Error:
             return False
         return True

@@ -34,3 +34,11 @@ def read_only_name(name: Any) -> Any:
     if not os.path.exists(real):
         return MEMORY
     return "file:" + quote(real) + "?mode=ro"
+
+
+def lacking(name: Any) -> dict[str, str] | None:
+    """As rights.lacking: the file, or the directory around it (journal, guard), may not be written."""
+    file = path(name)
+    wanted = [os.path.dirname(file), file] if file else []
+    closed = [part for part in wanted if os.path.exists(part) and not os.access(part, os.W_OK)]
+    return {"lack": "file", "object": closed[0]} if closed else None

@@ -102,7 +102,8 @@ def refuse(request: dict[str, Any]) -> dict[str, Any] | None:
     try:
         environment.enter(request["env"], request["cwd"])
     except (OSError, ValueError) as problem:
-        return error("bad_directory", f"The directory {request['cwd']} cannot be entered: {problem}.")
+        why = getattr(problem, "strerror", None) or str(problem)
+        return error("bad_directory", f"Its working directory {request['cwd']} cannot be entered: {why}.")
     return None
 
 

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from dbops import conf
 from dbops.inspection.judge import judge, plan_of
 from dbops.inspection.trouble import trouble
-from dbops.models import Inspection, Job, Target, TargetDatabase
+from dbops.models import Inspection, Job, Target, TargetDatabase, clock
+from dbops.models.away import is_away
 from dbops.models.job import ACTIVE
 from dbops.models.status import Status
+from dbops.plain import plain
 from dbops.postgres.identity import own_identity
 from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError, seal
@@ -36,7 +38,7 @@ def due() -> QuerySet[Target]:
 
 def inspect_once(target_id: int) -> Inspection | None:
     """Inspect unless somebody does so at the moment or did so just now."""
-    now = timezone.now()
+    now = clock.now()
     if not Target.objects.filter(_is_due(), _is_free(), pk=target_id).update(inspecting_since=now):
         return None
     inspection = inspect_now(Target.objects.get(pk=target_id))
@@ -46,20 +48,20 @@ def inspect_once(target_id: int) -> Inspection | None:
 
 
 def _is_due() -> Q:
-    limit = timezone.now() - timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
+    limit = Now() - timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
     return Q(inspected_at=None) | Q(inspected_at__lt=limit) | Q(inspection_asked_at__gte=F("inspected_at"))
 
 
 def _is_free() -> Q:
     """Nobody inspects it, or whoever did has vanished."""
-    limit = timezone.now() - timedelta(seconds=conf.knob("INSPECTION_TIMEOUT_S") + 30)
+    limit = Now() - timedelta(seconds=conf.knob("INSPECTION_TIMEOUT_S") + 30)
     return Q(inspecting_since=None) | Q(inspecting_since__lt=limit)
 
 
 def inspect_now(target: Target) -> Inspection:
     """Inspect, whoever else does; an older report never replaces a newer one. Whatever goes wrong with the
     target is kept as a failure; only our own database being away is raised."""
-    started = timezone.now()
+    started = clock.now()
     inspection = Inspection.objects.create(target=target, started_at=started)
     try:
         redactor = Redactor(secrets_of(target))
@@ -69,9 +71,9 @@ def inspect_now(target: Target) -> Inspection:
         _keep_failure(target, inspection, error, trouble(error, redactor.clean(str(error)), evidence))
     except CannotUnsealError as error:
         _keep_failure(target, inspection, error, Status("broken", str(error), reason="CannotUnsealError"))
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as error:
+        if is_away(error):
+            raise
         logger.exception("inspection of %s: an error of opsdash itself", target.name)
         _keep_failure(target, inspection, error, Status("unknown", ours(error), reason=type(error).__name__))
     _thin(target)
@@ -111,7 +113,7 @@ def _keep_failure(target: Target, inspection: Inspection, error: Exception, stat
     inspection.error_type = type(error).__name__
     inspection.error_sentence = status.detail
     inspection.error_traceback = status.evidence
-    inspection.finished_at = timezone.now()
+    inspection.finished_at = clock.now()
     with transaction.atomic():
         inspection.save()
         if not _newest(target, inspection.started_at, statuses=[status.to_json()]):
@@ -130,7 +132,7 @@ def _keep_answer(
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
     inspection.report = {**answer, "databases": [report for _, report in reports]}
-    inspection.finished_at = timezone.now()
+    inspection.finished_at = clock.now()
     versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
     with transaction.atomic():
         inspection.save()
@@ -175,15 +177,15 @@ def _sealed(connection: Any) -> str:
 def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     """A report as it is kept: no connection settings, and no secret in what the target or its server said.
     Names are left alone: a migration may be called like somebody's password."""
+
+    def clean(text: str) -> str:
+        return redactor.clean(plain(text))
+
     errors = [
-        {
-            **error,
-            "message": redactor.clean(error["message"]),
-            "traceback": redactor.clean(error["traceback"]),
-        }
+        {**error, "message": clean(error["message"]), "traceback": clean(error["traceback"])}
         for error in report.get("errors") or []
     ]
-    cleaned = {**report, "errors": errors, "detail": redactor.clean(report.get("detail") or "")}
+    cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
     return {key: value for key, value in cleaned.items() if key != "connection"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbops.models.status import RANKS, Status
+from dbops.target.rights import Lack, lack_of
 
 Report = Mapping[str, Any]
 
@@ -18,7 +19,7 @@ UNREACHABLE_NEXT = {
     "starting_up": "Wait: the server is starting or recovering and will answer soon.",
     "too_many_clients": "Close some connections or raise max_connections.",
     "tls": "Correct sslmode or the certificates in the target's settings.",
-    "driver_missing": "Install the database driver into the target's environment.",
+    "driver_missing": "Nothing was read. Inspect again when it is there.",
     "permission": "Give the target's user the right to read the file or database.",
 }
 
@@ -53,14 +54,27 @@ def _unreachable(report: Report) -> list[Status]:
     if report.get("reachable", True) or report.get("own_database"):
         return []
     reason = str(report.get("reason") or "other")
+    if reason == "engine":
+        return [_no_engine(report)]
+    lack = lack_of(report.get("rights"))
     return [
         Status(
             "unreachable",
             str(report.get("detail") or "The database did not answer."),
-            UNREACHABLE_NEXT.get(reason, "Correct what these words name."),
+            str(lack) if lack else UNREACHABLE_NEXT.get(reason, "Correct what these words name."),
             reason=reason,
         )
     ]
+
+
+def _no_engine(report: Report) -> Status:
+    """Its settings are wrong; no server is."""
+    return Status(
+        "broken",
+        str(report.get("detail")),
+        "Nothing was read. Correct ENGINE under DATABASES in its settings, or install what it comes in.",
+        reason="engine",
+    )
 
 
 def _graph(report: Report) -> list[Status]:
@@ -126,6 +140,11 @@ def _checked(report: Report) -> Status:
         "project's files; no conflict, no file missing, no dependency applied too late.",
         "Not judged yet: edited files, models without a migration, drift of the schema.",
     )
+
+
+def caution(report: Report) -> Lack | None:
+    """What is known to stand in the way of a migrate that has something to do."""
+    return lack_of(report.get("rights")) if plan_of(report) else None
 
 
 def plan_of(report: Report) -> list[list[str]]:

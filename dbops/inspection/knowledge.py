@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.timesince import timesince
 
 from dbops import conf
-from dbops.models import Inspection, Target, TargetDatabase
+from dbops.models import Inspection, Target, TargetDatabase, clock
 from dbops.models.status import Status
 
 
@@ -20,28 +19,29 @@ class Migration:
     applied: bool
 
 
-def statuses_now(inspected_at: datetime | None, found: list[Status]) -> list[Status]:
+def statuses_now(target: Target, inspected_at: datetime | None, found: list[Status]) -> list[Status]:
     """What was found, under an `unknown` where it was never looked or too long ago."""
     if inspected_at is None:
         return [
             Status(
                 "unknown",
                 "Never inspected.",
-                "It is inspected by itself within seconds while the inspection worker runs.",
+                f"It is inspected by itself within seconds while a worker of the queue "
+                f"{target.inspect_queue} runs.",
             )
         ]
-    if timezone.now() - inspected_at < timedelta(seconds=conf.knob("STALE_AFTER_S")):
+    if clock.now() - inspected_at < timedelta(seconds=conf.knob("STALE_AFTER_S")):
         return found
     stale = Status(
         "unknown",
-        f"Last inspected {timesince(inspected_at)} ago; what is said below was true then.",
-        "Inspect now. If nothing happens, see whether the inspection worker runs.",
+        f"Last inspected {timesince(inspected_at, clock.now())} ago; what is said below was true then.",
+        f"Inspect now. If nothing happens, see whether a worker of the queue {target.inspect_queue} runs.",
     )
     return [stale, *found]
 
 
 def database_statuses(database: TargetDatabase) -> list[Status]:
-    return statuses_now(database.inspected_at, database.found())
+    return statuses_now(database.target, database.inspected_at, database.found())
 
 
 def target_statuses(target: Target) -> list[Status]:
@@ -52,7 +52,7 @@ def target_statuses(target: Target) -> list[Status]:
         "Its settings name no database.",
         "Correct DATABASES in the target's settings, or its environment.",
     )
-    return statuses_now(target.inspected_at, found or [nameless])
+    return statuses_now(target, target.inspected_at, found or [nameless])
 
 
 def latest_done(target: Target) -> Inspection | None:

@@ -9,13 +9,14 @@ from dbops.target.errors import (
     TransportFailed,
 )
 
-# What leads to the interpreter, not the target itself, is in trouble.
+# What leads to the interpreter or from it to the database, not the target itself, is in trouble.
 AWAY = (ConnectionLost, TimedOut, TransportFailed, TargetUnreachable)
 
 
 def trouble(error: TargetError, sentence: str, traceback: str) -> Status:
     """`sentence` and `traceback` are the error's own without the target's secrets."""
     if isinstance(error, AWAY):
-        reason = error.reason if isinstance(error, TargetUnreachable) else "interpreter"
+        unknown = "other" if isinstance(error, TargetUnreachable) else "interpreter"
+        reason = str(error.facts.get("reason") or unknown)
         return Status("unreachable", sentence, reason=reason, evidence=traceback)
     return Status("broken", sentence, reason=type(error).__name__, evidence=traceback)

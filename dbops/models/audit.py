@@ -4,6 +4,8 @@ from typing import Any, Protocol
 
 from django.db import models
 
+from dbops.models.clock import WrittenAt
+
 
 class Doer(Protocol):
     """Who acts (dbops.access.Actor)."""
@@ -43,7 +45,7 @@ class AuditEvent(models.Model):
     """One act. Append only: triggers refuse UPDATE, DELETE and TRUNCATE, so nothing here is a foreign key
     that a deleted user or target could touch; names are kept as they were."""
 
-    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    at = WrittenAt(db_index=True)
     actor_id = models.BigIntegerField(null=True)
     actor = models.CharField(max_length=200)
     act = models.CharField(max_length=50)

@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 
+from dbops.models.clock import WrittenAt
 from dbops.models.target import TargetDatabase
 
 # (from, to): why this edge exists.
@@ -31,9 +32,9 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("cancelling", "cancelled"): "the target's process ended because of the request",
     ("cancelling", "succeeded"): "it was complete before the request reached it",
     ("cancelling", "failed"): "it failed before the request reached it",
-    ("starting", "lost"): "its worker stopped giving signs of life",
-    ("running", "lost"): "its worker stopped giving signs of life",
-    ("cancelling", "lost"): "its worker stopped giving signs of life",
+    ("starting", "lost"): "its worker stopped giving signs of life, or lost the target in the middle of work",
+    ("running", "lost"): "its worker stopped giving signs of life, or lost the target in the middle of work",
+    ("cancelling", "lost"): "its worker stopped giving signs of life, or lost the target, before it ended",
     ("lost", "running"): "its worker gives signs of life again: only opsdash's own database was away",
     ("lost", "cancelling"): "the same, and a person asked to stop it",
     ("lost", "failed"): "the guard is free: nothing works on the database any more; or staff said so",
@@ -72,19 +73,18 @@ class JobQuerySet(models.QuerySet["Job"]):
         if held_fence is not None:
             conditions["fence"] = held_fence
         if to in FINAL:
-            fields["finished_at"] = timezone.now()
+            fields["finished_at"] = Now()
         return self.filter(**conditions).update(state=to, version=F("version") + 1, **fields) == 1
 
     def claim(self, job_id: int, worker: str) -> "Job | None":
         """Give a queued job to this worker, or None when somebody else has it or it is not queued."""
-        now = timezone.now()
         won = self.move(
             job_id,
             ["queued"],
             "starting",
             worker=worker,
-            started_at=now,
-            heartbeat_at=now,
+            started_at=Now(),
+            heartbeat_at=Now(),
             fence=F("fence") + 1,
         )
         if not won:
@@ -94,14 +94,13 @@ class JobQuerySet(models.QuerySet["Job"]):
     def beat(self, job_id: int, fence: int) -> bool:
         """A sign of life; False when the job is not this worker's any more."""
         held = self.filter(pk=job_id, fence=fence, state__in=WORKED_ON)
-        return held.update(heartbeat_at=timezone.now()) == 1
+        return held.update(heartbeat_at=Now()) == 1
 
     def take_back(self, job_id: int, fence: int) -> bool:
         """A worker that was called lost goes on, unless the job was ended by evidence or by a person."""
         asked_to_stop = self.filter(pk=job_id, cancel_asked_at__isnull=False).exists()
         state = "cancelling" if asked_to_stop else "running"
-        now = timezone.now()
-        return self.move(job_id, ["lost"], state, held_fence=fence, outcome="", heartbeat_at=now)
+        return self.move(job_id, ["lost"], state, held_fence=fence, outcome="", heartbeat_at=Now())
 
     def touch(self, job_id: int, fence: int, **fields: Any) -> None:
         """Write columns of a job that this worker holds, and tell that it changed.
@@ -113,19 +112,18 @@ class JobQuerySet(models.QuerySet["Job"]):
             raise FenceLostError
 
     def silent(self, seconds: float) -> "JobQuerySet":
-        limit = timezone.now() - timedelta(seconds=seconds)
+        limit = Now() - timedelta(seconds=seconds)
         return self.filter(state__in=WORKED_ON, heartbeat_at__lt=limit)
 
     def claim_look(self, job_id: int, pause_s: float) -> bool:
         """Of several that would look after a lost job, one does; the next may after `pause_s`."""
-        now = timezone.now()
-        due = Q(look_again_at=None) | Q(look_again_at__lt=now)
+        due = Q(look_again_at=None) | Q(look_again_at__lt=Now())
         lost = self.filter(due, pk=job_id, state="lost")
-        return lost.update(look_again_at=now + timedelta(seconds=pause_s)) == 1
+        return lost.update(look_again_at=Now() + timedelta(seconds=pause_s)) == 1
 
     def waiting(self, seconds: float) -> "JobQuerySet":
         """Queued and not published for this long: its message may be lost."""
-        return self.filter(state="queued", published_at__lt=timezone.now() - timedelta(seconds=seconds))
+        return self.filter(state="queued", published_at__lt=Now() - timedelta(seconds=seconds))
 
 
 class Job(models.Model):
@@ -161,7 +159,7 @@ class Job(models.Model):
     asked_from = models.CharField(max_length=100, blank=True)
     reason = models.TextField(blank=True)
 
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = WrittenAt()
     published_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -214,6 +212,15 @@ class Job(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("job", args=[self.pk])
+
+    @property
+    def lost_its_target(self) -> bool:
+        """Its worker lives, and could not see the end of what works in the target."""
+        return "how_lost" in self.facts
+
+    @property
+    def how_lost(self) -> str:
+        return str(self.facts.get("how_lost", "The worker vanished."))
 
     @property
     def is_active(self) -> bool:

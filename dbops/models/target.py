@@ -16,6 +16,9 @@ NAME = RegexValidator(
 )
 QUEUE = RegexValidator(r"\A[a-z0-9][a-z0-9_.-]{0,62}\Z", "Use lower-case letters, digits, - _ and .")
 ALIAS = re.compile(r"(?!\.{1,2}$)[^/\0]+")
+# As Django's engines call themselves; mysql is MariaDB too.
+WITH_GUARD = ("postgresql", "sqlite")
+WITHOUT_UNDO = ("mysql", "oracle")
 VARIABLE = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "A variable's name has letters, digits and _.")
 
 
@@ -106,7 +109,12 @@ class Target(models.Model):
     @property
     def inspect_queue(self) -> str:
         """Inspections have a worker of their own, beside the one that serves the target's jobs."""
-        return "inspect" if self.queue == "jobs" else f"{self.queue}-inspect"
+        return f"{self.queue}-inspect" if self.is_served_elsewhere else "inspect"
+
+    @property
+    def is_served_elsewhere(self) -> bool:
+        """By a worker with a queue of its own: what that can reach, others may not."""
+        return self.queue != "jobs"
 
 
 class TargetVariable(models.Model):
@@ -174,6 +182,16 @@ class TargetDatabase(models.Model):
     def has_address(self) -> bool:
         """Its alias can stand in a URL; settings may call one "a/b", "" or ".."."""
         return ALIAS.fullmatch(self.alias) is not None
+
+    @property
+    def has_guard(self) -> bool:
+        """Or nobody knows yet what kind it is."""
+        return self.vendor in (*WITH_GUARD, "", "unknown")
+
+    @property
+    def undoes_schema_changes(self) -> bool:
+        """Those of a migration that fails half-way, where it is atomic."""
+        return self.vendor not in WITHOUT_UNDO
 
     def found(self) -> list[Status]:
         """The typed statuses that the latest inspection found, worst first; age is judged by the reader."""

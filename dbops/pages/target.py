@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dbops.access import Role
-from dbops.inspection import plan_of
+from dbops.inspection import Lack, caution, plan_of
 from dbops.inspection.knowledge import (
     Migration,
     database_statuses,
@@ -43,6 +43,8 @@ class DatabasePart:
     # When the inspection began that plan and apps come from; later ones may have failed.
     reported_at: datetime | None
     migrate_refused: str
+    # What its role lacks for a migrate, as the latest complete inspection found it.
+    caution: Lack | None
 
     @property
     def readiness(self) -> Readiness | None:
@@ -111,6 +113,7 @@ def _part(
         plan=[(app, name) for app, name in plan_of(report)],
         reported_at=inspection.started_at if inspection and report else None,
         migrate_refused=why_not_migrate(role, database, statuses, active),
+        caution=caution(report),
     )
 
 

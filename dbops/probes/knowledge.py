@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from dbops import conf
-from dbops.models import Probe, TargetDatabase
+from dbops.models import Probe, TargetDatabase, clock
 
 # The target itself was there when it found one of these; only these say that it was not.
 NOT_THERE = {"unreachable", "broken", "unknown"}
@@ -32,7 +30,7 @@ def readiness_of(database: TargetDatabase) -> Readiness | None:
         return None
     if probe is None:
         return Readiness("unknown", "not probed")
-    if is_stale(probe, timezone.now()):
+    if is_stale(probe, clock.now()):
         return Readiness("unknown", "unknown", f"Then: {_last_word(probe)}.", since_at=probe.probed_at)
     if probe.state == Probe.State.ANSWERS:
         return Readiness("ready", "answers", _answer(probe), probe.probed_at)
@@ -61,7 +59,7 @@ def _answer(probe: Probe) -> str:
 def _unreachable(probe: Probe, database: TargetDatabase) -> Readiness:
     """Two truths, where the target itself reached it. After it failed here: so it fails only from here."""
     reached_at = _reached_at(database)
-    only_here = reached_at is not None and reached_at > probe.since
+    only_here = database.target.is_served_elsewhere or (reached_at is not None and reached_at > probe.since)
     return Readiness(
         look="unknown" if only_here else "unreachable",
         word="does not answer from here" if only_here else "does not answer",
@@ -75,5 +73,5 @@ def _reached_at(database: TargetDatabase) -> datetime | None:
     states = {status.state for status in database.found()}
     if database.inspected_at is None or not states or states & NOT_THERE:
         return None
-    recently = timezone.now() - timedelta(seconds=conf.knob("STALE_AFTER_S"))
+    recently = clock.now() - timedelta(seconds=conf.knob("STALE_AFTER_S"))
     return database.inspected_at if database.inspected_at > recently else None

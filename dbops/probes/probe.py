@@ -21,6 +21,8 @@ NOT_TOLD_THERE = (
     "A server answers, but the target has not told which database it is. It does so with an inspection that "
     "reaches its database."
 )
+# psycopg's and libpq's words. A name that only a container's network knows says nothing about its server.
+NAME_UNKNOWN = ("failed to resolve host", "could not translate host name")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def unreachable(found: Unreachable, parameters: Parameters) -> Result:
     detail = Redactor(parameters.secrets).clean(found.detail)
     if found.reason == "settings":
         return not_here("settings", f"The target's settings cannot be used from here: {detail}")
+    if any(words in detail.lower() for words in NAME_UNKNOWN):
+        return not_here("name_unknown", f"The host name in the target's settings is not known here: {detail}")
     return Result(Probe.State.UNREACHABLE, found.reason, detail)
 
 

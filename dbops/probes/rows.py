@@ -5,9 +5,8 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import connection, transaction
-from django.utils import timezone
 
-from dbops.models import Probe, TargetDatabase
+from dbops.models import Probe, TargetDatabase, clock
 from dbops.postgres.identity import own_identity
 from dbops.postgres.parameters import parameters
 from dbops.probes.probe import Known, Result
@@ -41,7 +40,7 @@ def keep(database_id: int, result: Result, pause_s: float) -> None:
     that was removed while it was probed has no place any more."""
     if not TargetDatabase.objects.select_for_update(no_key=True).filter(pk=database_id).exists():
         return
-    now = timezone.now()
+    now = clock.now()
     before = Probe.objects.filter(database_id=database_id, state=result.state).values_list("since", flat=True)
     row = Probe(
         database_id=database_id,

@@ -57,7 +57,8 @@ def call(
                     raise session.error(failure)
                 case End() as end:
                     raise session.ended_without_answer(end)
-        raise TimedOut(words.timed_out(address, verb, timeout_s), output=session.last_words())
+        late = {"reason": "timeout"}
+        raise TimedOut(words.timed_out(address, verb, timeout_s), output=session.last_words(), facts=late)
 
 
 def open_session(
@@ -69,11 +70,11 @@ def open_session(
     runner: Runner = start,
 ) -> "Session":
     """Start the interpreter; raises a TargetError when there is none. What follows is received."""
-    argv = address.command(BOOTSTRAP)
+    argv = with_program_found(address.command(BOOTSTRAP), address.cwd)
     try:
-        process = runner(with_program_found(argv, address.cwd), transport_env(argv[0], os.environ))
+        process = runner(argv, transport_env(argv[0], os.environ))
     except OSError as problem:
-        raise words.cannot_start(address, problem) from problem
+        raise words.cannot_start(address, argv[0], problem) from problem
     request = {
         "type": "request",
         "protocol": frames.PROTOCOL,
@@ -122,6 +123,11 @@ class Session:
         self._requested = self._cancelled = False
         self._closed = False
         streams.write(bundle())
+
+    @property
+    def may_work_on(self) -> bool:
+        """The agent was told its request and never said that its child has ended."""
+        return self._requested and self.end is None
 
     @property
     def pid(self) -> int:
@@ -181,7 +187,8 @@ class Session:
         return from_failure(self.address.name, failure, self.last_words())
 
     def ended_without_answer(self, end: End) -> TargetError:
-        return TargetBroken(words.ended_silently(self.address, end), output=self.last_words())
+        output = self.last_words()
+        return TargetBroken(words.ended_silently(self.address, end, output), output=output)
 
     def last_words(self) -> str:
         """The last 20 KB that the target wrote, without the declared secrets."""

@@ -3,17 +3,20 @@
 str() of each is a sentence for a person: what happened, what is still true, what to do next.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from dbops.plain import plain
 from dbops.target.frames import Failure
+from dbops.target.rights import lack_of
 
 
 class TargetError(Exception):
     """Something about a target went wrong.
 
     `traceback` is the target's own, `output` what it wrote last (20 KB at most), `detail` what the other side
-    said, `facts` what the agent found out all the same.
+    said, `facts` what the agent found out all the same. The texts are made plain: they are shown as they are.
     """
 
     fault = "target"
@@ -27,11 +30,11 @@ class TargetError(Exception):
         output: str = "",
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.detail = detail
-        self.traceback = traceback
-        self.output = output
+        self.sentence = plain(sentence)
+        super().__init__(self.sentence)
+        self.detail = plain(detail)
+        self.traceback = plain(traceback)
+        self.output = plain(output)
         self.facts: Mapping[str, Any] = facts or {}
 
 
@@ -100,6 +103,12 @@ class TargetBroken(TargetError):
     """The target cannot be set up; `traceback` says why."""
 
 
+class VariableMissing(TargetBroken):
+    """Its settings want an environment variable that the target does not declare."""
+
+    fault = "person"
+
+
 class TargetFailed(TargetError):
     """The target's own command failed; `facts` say what is recorded now."""
 
@@ -112,6 +121,10 @@ class TargetUnreachable(TargetError):
     @property
     def reason(self) -> str:
         return str(self.facts.get("reason", "other"))
+
+
+class DriverMissing(TargetUnreachable):
+    """The interpreter lacks the driver of a database, so that the target cannot even be set up."""
 
 
 class WouldReverse(TargetError):
@@ -170,10 +183,13 @@ class Cancelled(TargetError):
 def from_failure(name: str, failure: Failure, output: str = "") -> TargetError:
     """The typed error of an error frame of the target called `name`."""
     kind, before, after = KINDS.get(failure.type, UNKNOWN)
-    message = failure.message.rstrip()
+    if kind is TargetFailed and any(words in failure.message for words in DISK_FULL):
+        after = "Make room on the disk of the database, then start it again."
+    message = in_a_sentence(failure.message)
     stop = "" if message.endswith((".", "!", "?")) else "."
+    lack = lack_of(failure.facts.get("rights"))
     return kind(
-        f"{before.format(name=name)}{message}{stop} {after}",
+        " ".join(filter(None, [f"{before.format(name=name)}{message}{stop}", str(lack or ""), after])),
         detail=failure.message,
         traceback=failure.traceback,
         output=output,
@@ -181,7 +197,17 @@ def from_failure(name: str, failure: Failure, output: str = "") -> TargetError:
     )
 
 
-LISTED = "What is recorded now is listed with the job."
+def in_a_sentence(text: str) -> str:
+    """On one line, and not endless: the traceback has the rest."""
+    line = " ".join(POINTER.sub("", text).split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+LONGEST = 1000
+# A line of a statement that the server quotes, and the caret below it.
+POINTER = re.compile(r"\n[^\n]*\n[ \t]*\^")
+# As SQLite and as the system behind any other server say it.
+DISK_FULL = ("database or disk is full", "No space left on device")
 UNKNOWN = (
     AgentFailed,
     "The agent failed on {name} in a way it has no word for: ",
@@ -193,7 +219,34 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "broken": (
         TargetBroken,
         "{name} cannot be set up: ",
-        "Nothing was changed. Make its own command line start there, then inspect again.",
+        "Nothing was changed. Make its own command line (manage.py check) work there, then inspect again.",
+    ),
+    "variable_missing": (
+        VariableMissing,
+        "{name} cannot be set up: ",
+        "Nothing was changed. Declare it at the target: under env, in its env_file or, where it is a secret, "
+        "under secret_env.",
+    ),
+    "module_missing": (
+        TargetBroken,
+        "{name} cannot be set up: ",
+        "Nothing was changed. Name the Python of the target's virtual environment, install the module there, "
+        "or correct its name.",
+    ),
+    "syntax": (
+        TargetBroken,
+        "{name} cannot be set up: ",
+        "Nothing was changed. Correct the file, or name a newer Python where it is written for one.",
+    ),
+    "driver_missing": (
+        DriverMissing,
+        "{name} cannot be set up: ",
+        "Nothing was changed. Inspect again when it is there.",
+    ),
+    "engine_missing": (
+        TargetBroken,
+        "{name} cannot be set up: ",
+        "Nothing was changed. Correct ENGINE under DATABASES in its settings, or install what it comes in.",
     ),
     "launcher_missing": (
         TargetBroken,
@@ -213,7 +266,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "django_missing": (
         DjangoMissing,
         "The interpreter of {name} has no Django: ",
-        "Nothing was changed. Name the Python of the target's virtual environment.",
+        "Nothing was changed. Name the Python of the target's virtual environment, or install Django there.",
     ),
     "bad_directory": (
         DirectoryMissing,
@@ -243,7 +296,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "guard_lost": (
         GuardLost,
         "{name} lost its guard and the job was stopped: ",
-        LISTED + " Make sure that nobody else works on the database, then inspect again.",
+        "Make sure that nobody else works on the database, then inspect again.",
     ),
     "own_database": (
         OwnDatabase,
@@ -269,7 +322,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "failed": (
         TargetFailed,
         "The migrate of {name} failed: ",
-        LISTED + " Correct the cause, then start it again.",
+        "Correct the cause, then start it again.",
     ),
     "spoiled": (
         TargetFailed,
@@ -280,7 +333,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "cancelled": (
         Cancelled,
         "The job on {name} was stopped: ",
-        LISTED + " Start it again to go on.",
+        "Start it again to go on.",
     ),
     "internal": (
         AgentFailed,

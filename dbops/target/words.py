@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from signal import Signals
 from urllib.parse import urlsplit
 
 from dbops.target.address import Address
@@ -65,7 +66,8 @@ class Tail:
 def quoted(text: str) -> str:
     """The end of a text, on one line, for the inside of a sentence."""
     text = " ".join(text.split())
-    return f' It said: "{text[-QUOTED:]}".' if text else " It said nothing."
+    stop = "" if text.endswith(".") else "."
+    return f' It said: "{text[-QUOTED:]}"{stop}' if text else " It said nothing."
 
 
 def is_local(address: Address) -> bool:
@@ -73,20 +75,38 @@ def is_local(address: Address) -> bool:
     return len(address.argv) == 1 and not address.through_shell
 
 
-def cannot_start(address: Address, problem: OSError) -> TargetError:
-    known = {FileNotFoundError: "does not exist", PermissionError: "may not be executed"}
-    why = known.get(type(problem), f"cannot be started ({problem.strerror})")
+def cannot_start(address: Address, program: str, problem: OSError) -> TargetError:
+    """`program` is argv[0] as it was started."""
     return InterpreterMissing(
-        f"The program {address.argv[0]} of {address.name} {why}. Nothing was changed. "
+        f"The program {program}, which should start the Python of {address.name}, "
+        f"{why_not(program, problem)}. Nothing was changed. "
         "Correct the command that starts the target's Python."
     )
+
+
+def why_not(program: str, problem: OSError) -> str:
+    path = Path(program)
+    if isinstance(problem, FileNotFoundError):
+        return not_found(path) if "/" in program else "is not on the PATH of the worker"
+    if isinstance(problem, PermissionError):
+        return "is a directory" if path.is_dir() else "may not be executed by the worker's user"
+    return f"cannot be started ({problem.strerror})"
+
+
+def not_found(path: Path) -> str:
+    """Also of what is there: a link, or a script whose first line names what is not."""
+    if path.exists():
+        return "is there, but the program that its first line names is not"
+    if path.is_symlink():
+        return f"is a link to {path.readlink()}, which does not exist: make its virtual environment anew"
+    return "does not exist"
 
 
 def did_not_start(address: Address, status: int | None, stderr: str, noise: str) -> TargetError:
     """The streams ended before the agent spoke."""
     if TOO_OLD in noise:
         return too_old(address, noise.partition(TOO_OLD)[2].split("\n")[0].strip())
-    said = stderr or noise
+    said = "\n".join(filter(None, [noise.strip(), stderr.strip()]))
     if status in COMMAND_NOT_FOUND:
         return InterpreterMissing(
             f"{' '.join(address.argv)} found no interpreter for {address.name}.{quoted(said)} "
@@ -124,13 +144,20 @@ def too_noisy(address: Address, stderr: str, noise: str) -> TargetError:
 def how(status: int | None) -> str:
     if status is None:
         return "its output closed"
-    return f"signal {-status}" if status < 0 else f"status {status}"
+    return signal_words(-status) if status < 0 else f"status {status}"
+
+
+def signal_words(number: int) -> str:
+    try:
+        return f"signal {number} ({Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
 
 
 def lost(address: Address, status: int | None, stderr: str) -> str:
     return (
         f"The connection to {address.name} was lost; the transport ended with {how(status)}.{quoted(stderr)} "
-        "What runs there is stopped when its supervisor notices. Inspect the target before anything else."
+        "What runs there ends by itself when it notices that. Make sure that what leads there holds."
     )
 
 
@@ -151,13 +178,22 @@ def never_started(address: Address, seconds: float) -> str:
 def timed_out(address: Address, verb: str, seconds: float) -> str:
     return (
         f"{address.name} did not answer to {verb} within {seconds:g} s and was stopped. "
-        "What was known before is still shown. Look at what it wrote last, or allow it more time."
+        "What was known before is still shown. See what its settings and apps wait for when they are "
+        "imported, or allow it more time (OPSDASH_INSPECTION_TIMEOUT_S)."
     )
 
 
-def ended_silently(address: Address, end: End) -> str:
-    ending = f"signal {end.signal}" if end.signal is not None else f"status {end.status}"
+def ended_silently(address: Address, end: End, output: str) -> str:
+    how_it_ended = signal_words(end.signal) if end.signal is not None else f"status {end.status}"
+    wrote = "What it wrote last may say why." if output.strip() else "It wrote nothing."
     return (
-        f"{address.name} ended with {ending} before it answered. What it wrote last may say why. "
-        "Make its own command line start there, then inspect again."
+        f"The process of {address.name} ended with {how_it_ended} in the middle, without an answer. {wrote} "
+        f"{who_ended_it(end)}Correct the cause, then try again."
     )
+
+
+def who_ended_it(end: End) -> str:
+    if end.rung or end.signal is None:
+        return ""
+    memory = "; a machine that runs out of memory does that" if end.signal == Signals.SIGKILL else ""
+    return f"opsdash did not end it{memory}. "

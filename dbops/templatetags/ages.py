@@ -3,13 +3,18 @@
 from datetime import datetime
 
 from django import template
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dbops.models import Job
+from dbops.models import Job, clock
 
 register = template.Library()
+
+
+@register.simple_tag
+def our_now() -> str:
+    """What the clock behind all stored moments shows; the browser counts on from it."""
+    return clock.now().isoformat(timespec="seconds")
 
 
 @register.filter
@@ -28,7 +33,7 @@ def age(moment: datetime | None) -> SafeString | str:
 def age_words(moment: datetime | None) -> str:
     if moment is None:
         return "never"
-    return f"{duration(max(0, int((timezone.now() - moment).total_seconds())))} ago"
+    return f"{duration(max(0, int((clock.now() - moment).total_seconds())))} ago"
 
 
 @register.filter
@@ -36,7 +41,7 @@ def took(job: Job) -> str:
     """From the claim to the end, or to now."""
     if job.started_at is None:
         return "not begun"
-    seconds = ((job.finished_at or timezone.now()) - job.started_at).total_seconds()
+    seconds = max(0.0, ((job.finished_at or clock.now()) - job.started_at).total_seconds())
     return f"{seconds:.1f} s" if job.finished_at and seconds < 10 else duration(int(seconds))
 
 

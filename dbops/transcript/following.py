@@ -1,7 +1,7 @@
 """Following: replay from the rows, then live; no gap at the join, no line twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from asgiref.sync import sync_to_async
@@ -38,7 +38,7 @@ class Ended:
     state: str
 
 
-async def follow(job_id: int, after: int) -> AsyncIterator[Lines | Tail | Changed | Ended | None]:
+async def follow(job_id: int, after: int) -> AsyncGenerator[Lines | Tail | Changed | Ended | None]:
     """What happens to a job from line `after` on; None every POLL_S when nothing does.
 
     Holds no database connection between reads.

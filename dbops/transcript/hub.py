@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 MAILBOX_SIZE = 200
 # Redis says that a subscription holds; without it a message may be missed, which costs a poll, not a line.
 CONFIRMATION_S = 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 Mailbox = asyncio.Queue[dict[str, Any]]
 
 
@@ -67,23 +68,31 @@ class Hub:
 
     async def _read(self) -> None:
         """Follow Redis for as long as somebody listens; come back by itself when it was gone."""
-        pause = 0.1
+        pause = FIRST_PAUSE_S
         while True:
             client = aioredis.Redis.from_url(conf.redis_url(), socket_connect_timeout=2)
             try:
                 async with client.pubsub() as pubsub:
-                    self._pubsub, pause = pubsub, 0.1
+                    self._pubsub = pubsub
                     await pubsub.subscribe(*self._mailboxes)
                     async for message in pubsub.listen():
+                        pause = self._is_back(pause)
                         self._deliver(message)
             except (RedisError, OSError) as error:
-                logger.warning("the live tail is away, followers read the rows: %s", error)
+                if pause == FIRST_PAUSE_S:
+                    logger.warning("the live tail is away, followers read the rows: %s", error)
             finally:
                 self._pubsub = None
                 self._confirmed.clear()
                 await client.aclose()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
-            pause = min(pause * 2, 5)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _is_back(self, pause: float) -> float:
+        """It spoke: a connection alone proves nothing."""
+        if pause > FIRST_PAUSE_S:
+            logger.warning("the live tail is back")
+        return FIRST_PAUSE_S
 
     def _deliver(self, message: dict[str, Any]) -> None:
         name = message["channel"].decode()

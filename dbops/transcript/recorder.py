@@ -4,11 +4,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
-from django.utils import timezone
+from django.db import Error, IntegrityError, connection, transaction
+from django.db.models.functions import Now
 
 from dbops import conf
 from dbops.models import Job, TranscriptChunk
+from dbops.models.away import is_away
 from dbops.models.job import FINAL, FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import live
@@ -18,13 +19,17 @@ logger = logging.getLogger(__name__)
 
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
+# What waits may take this much of a worker's memory; a line costs a little more than its text.
+WAITING_MOST = 32_000_000
+LINE_COST = 100
 
 
 class Recorder:
     """The transcript of one job, written by the one worker that holds it.
 
     Lines are batched (BATCH_MS or BATCH_BYTES). When opsdash's own database does not answer, the lines wait
-    in memory and the next flush tries again: the job in the target does not suffer for our trouble.
+    in memory and the next flush tries again: the job in the target does not suffer for our trouble. Where
+    even WAITING_MOST is used up, what is printed is counted, and the transcript says how much it lacks.
     """
 
     def __init__(self, job: Job, redactor: Redactor, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,6 +41,7 @@ class Recorder:
         self._last_line = job.last_line
         self._bytes = job.transcript_bytes
         self._dropped = 0
+        self._missed = 0
         self._waiting: list[str] = []
         self._waiting_bytes = 0
         self._waiting_since = 0.0
@@ -53,6 +59,7 @@ class Recorder:
         # A sentence may quote what no UTF-8 can hold.
         words = self.redactor.clean(sentence).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
         limit = conf.knob("LINE_CHARS")
+        self._tell_missed()
         for line in words.splitlines():
             self._keep(f"opsdash: {line if len(line) <= limit else line[:limit] + ' ...'}")
         self.flush_when_due()
@@ -60,6 +67,7 @@ class Recorder:
     def finish(self) -> bool:
         """Everything that was said becomes lines; False when our database did not take it: call again."""
         self._add(self._splitter.feed(b"", final=True))
+        self._tell_missed()
         if self._dropped:
             self._keep(f"opsdash: {self._dropped} lines of output were not kept.")
             self._dropped = 0
@@ -80,7 +88,9 @@ class Recorder:
                 return False
             try:
                 first, lines = self._write()
-            except (OperationalError, InterfaceError) as error:
+            except Error as error:
+                if not is_away(error):
+                    raise
                 logger.warning("job %s: the transcript waits, our database fails: %s", self.job_id, error)
                 connection.close()
                 self._not_before = self._clock() + PAUSE_S
@@ -95,7 +105,10 @@ class Recorder:
         for line in lines:
             if self._dropped or self._is_full(line):
                 self._drop()
+            elif self._has_no_room(line):
+                self._miss()
             else:
+                self._tell_missed()
                 self._keep(line)
 
     def _is_full(self, line: str) -> bool:
@@ -106,6 +119,28 @@ class Recorder:
         if not self._dropped:
             self._keep("opsdash: the transcript is full; what is printed from here on is not kept.")
         self._dropped += 1
+
+    def _has_no_room(self, line: str) -> bool:
+        """Once it had none, only when all that waits is written: the gap is one, and is said where it is."""
+        if self._missed:
+            return bool(self._waiting)
+        cost = self._waiting_bytes + LINE_COST * len(self._waiting)
+        return cost + size_of(line) + LINE_COST > WAITING_MOST
+
+    def _miss(self) -> None:
+        if not self._missed:
+            logger.warning(
+                "job %s: so much of its transcript waits for our database that more is not kept", self.job_id
+            )
+        self._missed += 1
+
+    def _tell_missed(self) -> None:
+        if self._missed:
+            self._keep(
+                f"opsdash: {self._missed} lines that were printed here were not kept: opsdash's own database "
+                "took none meanwhile, and there was no memory left for more."
+            )
+            self._missed = 0
 
     def _keep(self, line: str) -> None:
         self._waiting.append(line)
@@ -138,7 +173,7 @@ class Recorder:
     @transaction.atomic
     def _insert(self, first: int, last: int, lines: list[str], total: int) -> None:
         TranscriptChunk.objects.create(
-            job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=timezone.now()
+            job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=Now()
         )
         held = Job.objects.filter(pk=self.job_id, fence=self.fence).exclude(state__in=FINAL)
         if held.update(last_line=last, transcript_bytes=total) != 1:

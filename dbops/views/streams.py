@@ -2,22 +2,28 @@
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import Error, connections
 from django.http import StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET
 
 from dbops import conf
 from dbops.access import OpsRequest, Role, job_or_404, needs, role_of
+from dbops.models.away import is_away
 from dbops.pages.job import FRAGMENTS, job_page
 from dbops.transcript.following import Changed, Ended, Tail, follow
 from dbops.transcript.reading import Lines
+from dbops.views.errors import words
+
+logger = logging.getLogger(__name__)
 
 
 @require_GET
@@ -29,7 +35,7 @@ async def job_stream(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
     job = await sync_to_async(job_or_404)(job_id)
     await sync_to_async(connections.close_all)()
     return StreamingHttpResponse(
-        _events(request, job.pk, _after(request)),
+        _until_away(_events(request, job.pk, _after(request)), job.pk),
         content_type="text/event-stream",
         # identity: a compressing middleware or proxy would hold events back.
         headers={"Cache-Control": "no-store", "Content-Encoding": "identity", "X-Accel-Buffering": "no"},
@@ -41,30 +47,47 @@ def _after(request: OpsRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-async def _events(request: OpsRequest, job_id: int, after: int) -> AsyncIterator[str]:
+async def _until_away(events: AsyncGenerator[str], job_id: int) -> AsyncGenerator[str]:
+    """Without our database there is nothing to tell but that; who listens comes again, and misses nothing."""
+    try:
+        async with aclosing(events):
+            async for text in events:
+                yield text
+    except Error as error:
+        if not is_away(error):
+            raise
+        logger.warning("the stream of job %s ends, our database fails: %s", job_id, error)
+        yield event("bye", {"why": words(error)})
+
+
+async def _events(request: OpsRequest, job_id: int, after: int) -> AsyncGenerator[str]:
     spoke = checked = time.monotonic()
-    async for news in follow(job_id, after):
-        now = time.monotonic()
-        if now - checked > conf.knob("STREAM_RECHECK_S"):
-            checked = now
-            if not await _still_allowed(request):
-                yield event("bye", {"why": "signed out"})
-                return
-        if isinstance(news, Lines):
-            yield event("lines", {"first": news.first, "lines": news.lines}, number=news.last)
-        elif isinstance(news, Tail):
-            yield event("tail", {"text": news.text})
-        elif isinstance(news, Changed):
-            yield event("fragments", {"html": await _fragments(request, job_id)})
-        elif isinstance(news, Ended):
-            yield event("end", {"state": news.state})
-        elif now - spoke > conf.knob("STREAM_KEEPALIVE_S"):
-            yield ": alive\n\n"
-        else:
-            continue
-        spoke = now
-        # Let a client that has gone be noticed between two events.
-        await asyncio.sleep(0)
+    async with aclosing(follow(job_id, after)) as all_news:
+        async for news in all_news:
+            now = time.monotonic()
+            if now - checked > conf.knob("STREAM_RECHECK_S"):
+                checked = now
+                if not await _still_allowed(request):
+                    yield event("bye", {"why": "signed out"})
+                    return
+            if news is None and now - spoke <= conf.knob("STREAM_KEEPALIVE_S"):
+                continue
+            yield await _told(request, job_id, news)
+            spoke = now
+            # Let a client that has gone be noticed between two events.
+            await asyncio.sleep(0)
+
+
+async def _told(request: OpsRequest, job_id: int, news: Lines | Tail | Changed | Ended | None) -> str:
+    if isinstance(news, Lines):
+        return event("lines", {"first": news.first, "lines": news.lines}, number=news.last)
+    if isinstance(news, Tail):
+        return event("tail", {"text": news.text})
+    if isinstance(news, Changed):
+        return event("fragments", {"html": await _fragments(request, job_id)})
+    if isinstance(news, Ended):
+        return event("end", {"state": news.state})
+    return ": alive\n\n"
 
 
 def event(name: str, data: Any, number: int | None = None) -> str:

@@ -71,7 +71,7 @@ def stack(folder: Path) -> Iterator[Stack]:
         for number, queue in enumerate(("jobs", "jobs", "inspect")):
             argv = [*WORKER, "-Q", queue, "-n", f"{queue}{number}@test"]
             stopped.enter_context(process(folder / f"{queue}{number}.log", argv, env))
-        beat = ["celery", "-A", "opsdash", "beat", "-s", str(folder / "schedule"), "--pidfile="]
+        beat = ["celery", "-A", "opsdash", "beat", "--pidfile="]
         stopped.enter_context(process(folder / "beat.log", beat, env))
         port = free_port()
         running = Stack(folder, env, port, passwords, start_web(folder, env, port))
@@ -90,7 +90,6 @@ def environment(folder: Path, urls: Mapping[str, str]) -> dict[str, str]:
         "REDIS_URL": redis,
         "OPSDASH_SECURE": "0",
         "OPSDASH_INSPECTION_INTERVAL_S": "5",
-        "OPSDASH_STATE_DIR": str(folder),
         "OPSDASH_DEMO_SHOP_STAGING_URL": urls["staging"],
         "OPSDASH_DEMO_SHOP_PRODUCTION_URL": urls["production"],
         "OPSDASH_DEMO_BLOG_PATH": str(folder / "blog.sqlite3"),

@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.stack import Stack, keep_logs, stack
 from tests.browser.waiting import eventually
+from tests.integration.holding import own_database_away
 
 RESULTS = Path(__file__).resolve().parents[2] / "test-results"
 LONG_MS = 40_000
@@ -163,6 +164,25 @@ def test_a_cut_network_loses_and_doubles_nothing(
     context.set_offline(False)
     expect_state(page, "succeeded")
     expect(page.locator("#connection_state")).to_have_text("ended")
+    assert held_lines(page) == transcript_of(page, opsdash, job)
+
+
+def test_while_our_database_is_away_the_page_says_that_it_is_reconnecting_and_then_it_catches_up(
+    page: Page, opsdash: Stack, tolerated: list[str]
+) -> None:
+    tolerated += ["503"]
+    name = f"slow-{uuid.uuid4().hex[:6]}"
+    add_shop(opsdash, name, pause_s=2)
+    sign_in(page, opsdash)
+    open_migrate(page, opsdash, name)
+    job = start(page, name)
+    expect(page.locator("#transcript")).to_contain_text("50 / 300 products", timeout=LONG_MS)
+    with own_database_away(opsdash.env["DATABASE_URL"].rpartition("/")[2]):
+        expect(page.locator("#connection_state")).to_contain_text("reconnecting", timeout=LONG_MS)
+    expect(page.locator("#connection_state")).to_have_text("live", timeout=LONG_MS)
+    expect(page.locator("#transcript")).to_contain_text("150 / 300 products", timeout=LONG_MS)
+    page.get_by_role("button", name="Cancel the job").click()
+    expect_state(page, "cancelled")
     assert held_lines(page) == transcript_of(page, opsdash, job)
 
 
@@ -379,7 +399,9 @@ def test_the_configuration_opens_to_a_superuser_and_never_shows_a_secret(page: P
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     page.goto(f"{opsdash.url}/targets/shop-production/")
     page.get_by_role("button", name="Inspect now").click()
-    expect(page.get_by_role("status").filter(has_text="is being inspected")).to_be_visible()
+    expect(
+        page.get_by_role("status").filter(has_text="An inspection of shop-production is asked for")
+    ).to_be_visible()
     assert json.loads(opsdash.manage("status", "shop-production", "--inspect", "--json").stdout)["databases"][
         0
     ]["statuses"][0]["state"] in ("pending", "checked")

@@ -63,17 +63,17 @@ class Installation:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def compose(self, *words: str, check: bool = True, **more: str) -> str:
+    def compose(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None) -> str:
         files = ["-f", "docker-compose.yml", "-f", "tests/compose/shop-db.yml"]
-        return self._run([*self.command, "-p", self.project, *files, *words], check, more)
+        return self._run([*self.command, "-p", self.project, *files, *words], check, env or {})
 
     def docker(self, *words: str) -> str:
         return self._run(["docker", *words], True, {})
 
-    def manage(self, *words: str, **more: str) -> str:
+    def manage(self, *words: str, **env: str) -> str:
         """A command of manage.py, in the worker's container, as that container's user."""
-        names = [word for name in more for word in ("-e", name)]
-        return self.compose("exec", "-T", *names, "worker", "python", "manage.py", *words, **more)
+        names = [word for name in env for word in ("-e", name)]
+        return self.compose("exec", "-T", *names, "worker", "python", "manage.py", *words, env=env)
 
     def container(self, service: str) -> str:
         return self.compose("ps", "-q", service).strip()

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from dbops.access import Actor
 from dbops.inspection import inspect_now
-from dbops.models import Job, Target, TargetDatabase
+from dbops.models import Job, Target, TargetDatabase, clock
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
 PASSWORD = "correct horse battery"
@@ -33,6 +33,8 @@ def quick_passwords(settings: Any) -> None:
 @pytest.fixture
 def people(db: None) -> dict[str, User]:
     """One person a role; `nobody` can sign in and has no role."""
+    # Asked now and then only; a page whose questions are counted finds it known.
+    clock.measure()
     viewers, _ = Group.objects.get_or_create(name="viewers")
     operators, _ = Group.objects.get_or_create(name="operators")
     found = {

@@ -110,7 +110,7 @@ def test_a_job_from_the_shell_is_performed_by_the_worker_and_followed(blog: Targ
     job = Job.objects.get()
     assert job.state == "succeeded" and job.reason == "release 12"
     assert job.asked_by_name.startswith("shell:") and job.asked_from == "shell"
-    assert "Running migrations:" in text and text.endswith(f"Job {job.pk} succeeded. {job.outcome}\n")
+    assert "Running migrations:" in text and text.endswith(f"{job.outcome}\nJob {job.pk} succeeded.\n")
     event = AuditEvent.objects.get(act="job.migrate")
     assert (event.target, event.job_id, event.reason) == ("blog/default", job.pk, "release 12")
 

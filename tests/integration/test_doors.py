@@ -29,7 +29,7 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "lines": (lambda job: [job.pk], Role.VIEWER, "get"),
     "job_stream": (lambda job: [job.pk], Role.VIEWER, "get"),
 }
-OPEN = {"login", "logout", "livez"}
+OPEN = {"login", "logout"}
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
 
 
@@ -238,9 +238,18 @@ async def test_the_process_answers_livez_without_any_io(django_assert_num_querie
     assert (response.status_code, response.content) == (200, b"ok\n")
 
 
-def test_livez_asks_no_database(django_assert_num_queries: Any) -> None:
+@pytest.mark.parametrize("host", ["testserver", "10.0.3.7", "another.example.org"])
+def test_livez_answers_whatever_name_it_is_asked_by_and_asks_no_database(
+    django_assert_num_queries: Any, host: str
+) -> None:
     with django_assert_num_queries(0):
-        assert Client().get("/livez").status_code == 200
+        assert Client().get("/livez", headers={"host": host}).status_code == 200
+
+
+def test_livez_answers_by_http_where_all_else_is_https_only(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().get("/livez").status_code == 200
+    assert Client().get("/login/").status_code == 301
 
 
 def test_every_page_forbids_scripts_of_others_and_frames(people: dict[str, User], job: Job) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,11 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from dbops import conf, tasks
+from dbops import tasks
 from dbops.models import Job, Target
+from opsdash.beat import Scheduler
 from opsdash.celery import app
-from tests.integration.conftest import MakeDatabase, MakeTarget
+from tests.integration.conftest import MakeDatabase
 from tests.integration.worker import until, worker
 
 pytestmark = pytest.mark.django_db
@@ -136,49 +137,93 @@ def test_a_job_whose_publishing_fails_in_our_database_is_left_to_the_sweeper(
     assert f"job {job.pk} stays queued" in caplog.text and "the connection is lost" in caplog.text
 
 
-# How long a message is worth something
+# What is told again and again does not pile up, and no clock decides what a message is worth
 
 
-def expiry_of_next(queue: str) -> datetime:
+def own_queue() -> str:
+    return f"q{uuid.uuid4().hex[:8]}"
+
+
+def messages_in(queue: str) -> list[dict[str, Any]]:
+    """Taken out, whatever their priority."""
+    taken = []
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
-        message = channel.basic_get(queue, no_ack=True)
-    assert message is not None, f"nothing in {queue}"
-    expires = message.headers["expires"]
-    assert expires, "it never expires"
-    return datetime.fromisoformat(expires).astimezone(UTC)
+        while message := channel.basic_get(queue, no_ack=True):
+            taken.append(message.headers)
+    return taken
 
 
-def test_the_message_of_a_job_expires_after_it_was_published_again(make_job: MakeJob) -> None:
-    job = make_job(queue=f"q{uuid.uuid4().hex[:8]}")
+def test_the_message_of_a_job_never_expires(make_job: MakeJob) -> None:
+    """Celery compares the sender's clock with the worker's: one that is ahead would throw all jobs away."""
+    job = make_job(queue=own_queue())
     assert tasks.publish_job(job)
-    left = expiry_of_next(job.queue) - timezone.now()
-    assert left > timedelta(seconds=1.5 * conf.knob("REPUBLISH_AFTER_S"))
-    assert left <= timedelta(seconds=2 * conf.knob("REPUBLISH_AFTER_S"))
+    assert [headers["expires"] for headers in messages_in(job.queue)] == [None]
 
 
-def test_the_message_about_a_lost_job_expires_soon(make_target: MakeTarget, make_job: MakeJob) -> None:
-    job = make_job(state="lost", started_at=timezone.now(), heartbeat_at=timezone.now())
-    Target.objects.update(queue=f"q{uuid.uuid4().hex[:8]}")
+def test_a_job_that_waits_is_told_again_only_when_its_queue_is_empty(make_job: MakeJob) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    job = make_job(queue=own_queue(), published_at=long_ago)
+    for _ in range(3):
+        tasks.sweep_jobs()
+        Job.objects.update(published_at=long_ago)
+    assert len(messages_in(job.queue)) == 1
     tasks.sweep_jobs()
+    assert len(messages_in(job.queue)) == 1, "its message was lost"
+
+
+def test_a_lost_job_is_told_again_only_when_its_queue_is_empty(make_job: MakeJob) -> None:
+    job = make_job(state="lost", started_at=timezone.now(), heartbeat_at=timezone.now())
+    Target.objects.update(queue=own_queue())
+    for _ in range(3):
+        tasks.sweep_jobs()
     job.refresh_from_db()
-    left = expiry_of_next(job.database.target.inspect_queue) - timezone.now()
-    assert timedelta(0) < left <= timedelta(seconds=15)
+    (headers,) = messages_in(job.database.target.inspect_queue)
+    assert (headers["task"], headers["expires"]) == ("dbops.resolve_lost", None)
 
 
-def test_what_beat_sends_does_not_pile_up_while_nobody_takes_it() -> None:
-    for name, entry in BEAT.items():
-        assert entry["schedule"] <= entry["options"]["expires"] <= 2 * entry["schedule"], name
+def test_a_target_that_is_due_is_told_again_only_when_its_queue_is_empty(make_database: MakeDatabase) -> None:
+    make_database()
+    Target.objects.update(queue=own_queue())
+    for _ in range(3):
+        tasks.inspect_due()
+    (headers,) = messages_in(Target.objects.get().inspect_queue)
+    assert (headers["task"], headers["expires"]) == ("dbops.inspect_target", None)
+
+
+def test_beat_sends_each_of_its_entries_and_nothing_while_nobody_takes_them(monkeypatch: Any) -> None:
+    queue, passed = own_queue(), [1000.0]
+    monkeypatch.setattr("opsdash.beat.monotonic", lambda: passed[0])
+    entries: Any = {
+        name: {**entry, "options": {**entry["options"], "queue": queue}} for name, entry in BEAT.items()
+    }
+    scheduler = Scheduler(app)
+    scheduler.merge_inplace(entries)
+    for _ in range(5):
+        assert 0 < scheduler.tick() <= 5
+        assert scheduler.tick() > 0, "nothing is due yet"
+        passed[0] += 5
+    sent = messages_in(queue)
+    assert {headers["task"] for headers in sent} >= {"dbops.inspect_due", "dbops.sweep_jobs"}
+    assert len(sent) == len(BEAT) and not any(headers["expires"] for headers in sent)
+    scheduler.tick()
+    assert len(messages_in(queue)) == len(BEAT), "they were taken"
+
+
+def test_beat_outlives_a_broker_that_is_silent(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
+    relay.silent.set()
+    Scheduler(app).tick()
+    assert "sweep_jobs is not sent now, the broker is away" in caplog.text
 
 
 def test_a_sweep_goes_before_the_inspections_that_wait(make_database: MakeDatabase, tmp_path: Path) -> None:
-    """With an expiry, one that stood behind many inspections would never be run."""
+    """One that stood behind many inspections would see late that a worker is gone."""
     target = make_database().target
     target.queue = f"q{uuid.uuid4().hex[:8]}"
     for number in range(30):
         assert tasks.publish_inspection(Target(pk=10_000_000 + number, name="none", queue=target.queue))
     options = BEAT["sweep_jobs"]["options"]
-    tasks.sweep_jobs.apply_async(**{**options, "queue": target.inspect_queue, "expires": 60})
+    tasks.sweep_jobs.apply_async(**{**options, "queue": target.inspect_queue})
     log = tmp_path / "order.log"
     with worker(log, target.inspect_queue):
         until(lambda: log.read_text().count(" received") == 31, "all were received")

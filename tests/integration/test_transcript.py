@@ -18,6 +18,7 @@ from dbops.models import Job, TranscriptChunk
 from dbops.models.job import FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import following, live
+from dbops.transcript import recorder as recording
 from dbops.transcript.following import Changed, Ended, Tail, follow
 from dbops.transcript.reading import Lines, read_after, read_all, read_last
 from dbops.transcript.recorder import Recorder
@@ -117,6 +118,36 @@ def test_lines_wait_in_memory_while_our_database_fails(make_job: MakeJob, monkey
     now[0] += 5
     assert target.finish()
     assert list(read_all(job.pk)) == ["before\n", "meanwhile\n", "after\n"]
+
+
+def test_what_waits_for_our_database_is_bounded_and_what_is_lacking_is_said(
+    make_job: MakeJob, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "WAITING_MOST", 10 * (recording.LINE_COST + 5))
+    job, now = make_job(), [0.0]
+    target = Recorder(job, Redactor(()), clock=lambda: now[0])
+    with monkeypatch.context() as full:
+        full.setattr(
+            TranscriptChunk.objects,
+            "create",
+            lambda **_: (_ for _ in ()).throw(OperationalError("disk full")),
+        )
+        target.feed(b"".join(b"%4d\n" % number for number in range(1000)))
+        assert target.flush() is False
+        for number in range(1000, 2000):
+            target.feed(b"%4d\n" % number)
+        assert len(target._waiting) == 10
+    now[0] += 5
+    target.feed(b"more\n")
+    target.flush()
+    target.feed(b"again\n")
+    target.say("the end")
+    assert target.finish()
+    lines = [line.strip() for line in read_all(job.pk)]
+    assert lines[:10] == [str(number) for number in range(10)]
+    assert lines[10].startswith("opsdash: 1991 lines that were printed here were not kept: opsdash's own ")
+    assert lines[11:] == ["again", "opsdash: the end"]
+    assert caplog.text.count("more is not kept") == 1
 
 
 def test_redis_being_away_costs_no_line(make_job: MakeJob, settings: Any, caplog: Any) -> None:

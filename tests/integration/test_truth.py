@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 
 from dbops import launch
@@ -212,7 +212,10 @@ def test_a_lost_job_that_did_all_its_work_succeeded(shop: Target, make_job: Make
 
 
 def test_a_lost_job_that_was_asked_to_stop_is_cancelled(shop: Target, make_job: MakeJob) -> None:
-    assert look(lost(shop, make_job, cancel_asked_at=timezone.now())).state == "cancelled"
+    job = lost(shop, make_job, cancel_asked_at=timezone.now())
+    Step.objects.create(job=job, position=1, kind="migration", name="customers.0001_initial", state="running")
+    assert look(job).state == "cancelled"
+    assert job.steps.get().state == "cancelled"
 
 
 def test_a_lost_job_is_looked_after_by_one_at_a_time(shop: Target, make_job: MakeJob) -> None:
@@ -229,6 +232,24 @@ def test_a_worker_that_was_only_cut_off_takes_its_job_back(shop: Target, make_jo
         until(lambda: Job.objects.get(pk=job.pk).state == "running", "the job is taken back")
         assert not heartbeat.fence_lost.is_set()
     assert Job.objects.get(pk=job.pk).outcome == ""
+
+
+def test_a_heartbeat_outlives_whatever_our_database_answers(make_job: MakeJob, monkeypatch: Any) -> None:
+    job = make_job(state="running", fence=1)
+    real = Job.objects.filter
+    failed: list[int] = []
+
+    def fails_twice(*args: Any, **kwargs: Any) -> Any:
+        if len(failed) < 2:
+            failed.append(1)
+            raise [InterfaceError, OperationalError][len(failed) - 1]("gone")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(Job.objects, "filter", fails_twice)
+    with Heartbeat(job) as heartbeat:
+        until(lambda: len(failed) == 2, "it met both")
+        assert Job.objects.move(job.pk, ["running"], "cancelling")
+        assert heartbeat.cancel_asked.wait(10)
 
 
 def test_a_worker_whose_job_was_ended_meanwhile_stops(shop: Target, make_job: MakeJob) -> None:
@@ -300,7 +321,8 @@ def test_the_sweeper_publishes_a_queued_job_again_until_it_is_begun(
 
     published: list[int] = []
     monkeypatch.setattr(tasks, "publish_job", lambda job: published.append(job.pk))
-    job = make_job(default_of(shop), published_at=timezone.now() - timedelta(minutes=5))
+    long_ago = timezone.now() - timedelta(minutes=5)
+    job = make_job(default_of(shop), published_at=long_ago, queue=f"q{uuid.uuid4().hex[:8]}")
     tasks.sweep_jobs()
     assert published == [job.pk]
     with transaction.atomic():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,12 +28,25 @@ test_environment.__test__ = False  # type: ignore[attr-defined]
 
 @contextmanager
 def worker(
-    log: Path, queues: str = "jobs,inspect", *, beat: bool = False, **env: str
+    log: Path, queues: str = "jobs,inspect", *, beat: bool = False, through: Sequence[str] = (), **env: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """One worker with two processes, in a process group of its own; ended hard at the end."""
-    argv = [sys.executable, "-m", "celery", "-A", "opsdash", "worker", "-Q", queues, "--concurrency", "2"]
+    """One worker with two processes, in a process group of its own; ended hard at the end. `through`: words
+    that stand before its command."""
+    argv = [
+        *through,
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "opsdash",
+        "worker",
+        "-Q",
+        queues,
+        "--concurrency",
+        "2",
+    ]
     argv += ["-n", f"{log.stem}@test", "--loglevel", "INFO", "--without-mingle"]
-    argv += ["-B", "-s", str(log.with_suffix(".schedule"))] if beat else []
+    argv += ["-B"] if beat else []
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,

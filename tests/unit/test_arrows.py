@@ -10,13 +10,14 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 DBOPS = ROOT / "dbops"
 
-FOUNDATION = {"conf", "models", "sealing", "redaction"}
+FOUNDATION = {"conf", "models", "sealing", "redaction", "plain"}
 # Room: the rooms of dbops that it may import. What is not listed may not be imported.
 ARROWS: dict[str, set[str]] = {
     "agent": set(),
     "conf": set(),
     "sealing": {"conf"},
     "redaction": set(),
+    "plain": set(),
     "models": {"conf", "sealing"},
     "postgres": FOUNDATION,
     "target": FOUNDATION,

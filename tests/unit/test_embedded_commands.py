@@ -185,8 +185,8 @@ def test_what_would_mislead_opsdash_is_not_inherited() -> None:
     assert inherited(private_postgres=False, environ=theirs)["PGHOST"] == "elsewhere"
 
 
-def test_no_repr_of_settings_or_services_shows_a_secret(tmp_path: Path) -> None:
-    settings = Settings("hidden-1", "hidden-2", "hidden-3", "hidden-4", tmp_path)
+def test_no_repr_of_settings_or_services_shows_a_secret() -> None:
+    settings = Settings("hidden-1", "hidden-2", "hidden-3", "hidden-4")
     assert "hidden" not in repr(settings)
 
 

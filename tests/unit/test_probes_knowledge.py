@@ -55,6 +55,14 @@ def test_an_answer_is_green_and_says_how_quick_it_was() -> None:
     assert (found.look, found.word, found.detail) == ("ready", "answers", "in 3 ms")
 
 
+def test_the_server_of_a_target_that_another_worker_serves_is_not_judged_from_here() -> None:
+    """A refusal here says nothing: who can reach it is the worker of its queue."""
+    made = database(inspected=300)
+    made.target.queue = "warehouse"
+    found = probed(made, since=100, **REFUSED)
+    assert (found.look, found.word) == ("unknown", "does not answer from here")
+
+
 def test_a_standby_says_that_it_is_one() -> None:
     found = probed(database(), state="answers", latency_ms=3, in_recovery=True)
     assert found.detail == "in 3 ms, in recovery: a standby, read-only"

@@ -35,8 +35,20 @@ def test_an_unknown_identity_is_never_taken_for_the_same() -> None:
 def test_a_quoted_secret_is_masked() -> None:
     known = parameters({"password": CANARY, "host": f"postgres://u:{CANARY}@db", "name": "shop"})
     result = unreachable(Unreachable("refused", f"failed to resolve host 'postgres://u:{CANARY}@db'"), known)
-    assert (result.state, result.reason) == ("unreachable", "refused")
     assert CANARY not in result.detail and "failed to resolve host" in result.detail
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to resolve host 'shop-db': [Errno -2] Name or service not known",
+        'could not translate host name "shop-db" to address: Temporary failure in name resolution',
+    ],
+)
+def test_a_name_that_only_the_target_knows_says_nothing_about_its_server(words: str) -> None:
+    result = unreachable(Unreachable("refused", words), parameters({"host": "shop-db"}))
+    assert (result.state, result.reason) == ("not_reachable_from_here", "name_unknown")
+    assert result.detail == f"The host name in the target's settings is not known here: {words}"
 
 
 def test_settings_that_libpq_refuses_are_no_fault_of_the_server() -> None:

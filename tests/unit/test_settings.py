@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 
 from dbops.conf import KNOBS
+from opsdash.settings import NAMES
 
 
 def boot(**changes: str | None) -> subprocess.CompletedProcess[str]:
@@ -82,3 +83,10 @@ def test_every_knob_says_what_it_is() -> None:
 def test_every_knob_stands_in_the_example_environment() -> None:
     text = (settings.BASE_DIR / ".env.example").read_text()
     assert [knob.name for knob in KNOBS if f"OPSDASH_{knob.name}=" not in text] == []
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    text = (settings.BASE_DIR / "README.md").read_text()
+    rows = [f"| OPSDASH_{knob.name} | {knob.default} {knob.unit} | {knob.meaning} |" for knob in KNOBS]
+    assert [row for row in rows if row not in text] == []
+    assert [name for name in sorted(NAMES) if f"| {name} |" not in text] == []

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from dbops.loss import at_rest
 from dbops.models import Job
 from dbops.operations import REGISTRY
 from dbops.operations.migrate import guard_words, outcome, step_name
 from dbops.templatetags.ages import age, age_words, duration, milliseconds, took
-from dbops.truth import Finding, recorded_by, recorded_words, sessions_of
+from dbops.truth import Finding, at_rest, recorded_by, recorded_words, sessions_of
 
 
 @pytest.mark.parametrize(

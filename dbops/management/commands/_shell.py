@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from dbops.exits import Exit
 from dbops.models import Target, TargetDatabase
+from dbops.plain import plain
 from dbops.sealing import CannotUnsealError
 
 
@@ -23,6 +24,10 @@ class ShellCommand(BaseCommand):
         except CannotUnsealError as error:
             raise CommandError(str(error)) from None
 
+    def tell(self, text: str) -> None:
+        """A text for a person, whose terminal nothing in it may steer."""
+        self.stdout.write(plain(text))
+
     def print_json(self, document: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(document, indent=2))
 
@@ -31,7 +36,7 @@ class ShellCommand(BaseCommand):
             sys.exit(int(code))
 
     def refuse(self, code: Exit, sentence: str) -> NoReturn:
-        self.stderr.write(sentence)
+        self.stderr.write(plain(sentence))
         sys.exit(int(code))
 
 

@@ -37,9 +37,9 @@ class Command(ShellCommand):
             raise CommandError(f"There is a target {name} already. Nothing was added. Choose another name.")
         found = discover(path)
         for note in found.notes:
-            self.stdout.write(note)
+            self.tell(note)
         target = self._declare(name, found, options)
-        self.stdout.write(f"Added the target {name}.")
+        self.tell(f"Added the target {name}.")
         self._inspect(target)
 
     def _declare(self, name: str, found: Discovery, options: dict[str, Any]) -> Target:
@@ -66,9 +66,9 @@ class Command(ShellCommand):
         databases = list(target.databases.filter(in_settings=True))
         for database in databases:
             for status in database_statuses(database):
-                self.stdout.write(f"{database.alias}: {status.state}: {status.detail}")
+                self.tell(f"{database.alias}: {status.state}: {status.detail} {status.next_step}")
         for status in [] if databases else target_statuses(target):
-            self.stdout.write(f"{status.state}: {status.detail} {status.next_step}")
+            self.tell(f"{status.state}: {status.detail} {status.next_step}")
         found = [status for database in databases for status in database_statuses(database)]
         code = exit_for(found or target_statuses(target))
         # Migrations that wait are no reason to call the adding a failure.

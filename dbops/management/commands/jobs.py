@@ -37,13 +37,11 @@ class Command(ShellCommand):
 
     def _print(self, page: JobsPage) -> None:
         if not page.rows:
-            self.stdout.write("No job matches.")
+            self.tell("No job matches.")
         for row in page.rows:
             asked = f"by {row.job.asked_by_name} {age_words(row.job.created_at)}"
-            self.stdout.write(
-                f"{row.job.pk:>6} {row.job.state:<11} {row.title} on {row.job.database} {asked}"
-            )
+            self.tell(f"{row.job.pk:>6} {row.job.state:<11} {row.title} on {row.job.database} {asked}")
         number, pages = page.page.number, page.page.paginator.num_pages
         if pages > 1:
             more = f" More: --page {number + 1}" if number < pages else ""
-            self.stdout.write(f"Page {number} of {pages}.{more}")
+            self.tell(f"Page {number} of {pages}.{more}")

@@ -47,7 +47,7 @@ class Command(ShellCommand):
         except launch.RefusedError as refused:
             self.refuse(Exit.REFUSED, str(refused))
         if not options["json"]:
-            self.stdout.write(f"Job {job.pk} is {job.state}.")
+            self.tell(f"Job {job.pk} is {job.state}.")
         if options["follow"]:
             job = self._follow(job, quiet=options["json"])
         if options["json"]:
@@ -75,16 +75,18 @@ class Command(ShellCommand):
 
     def _follow(self, job: Job, *, quiet: bool) -> Job:
         """Print lines as they come; Ctrl-C stops the following, not the job."""
-        after = 0
+        after, last_line = 0, ""
         while True:
             job.refresh_from_db()
             while batch := read_after(job.pk, after):
-                after = batch.last
+                after, last_line = batch.last, batch.lines[-1]
                 if not quiet:
-                    self.stdout.write("\n".join(batch.lines))
+                    self.tell("\n".join(batch.lines))
             if job.state in FINAL or job.state == "lost":
                 break
             time.sleep(POLL_S)
         if not quiet:
-            self.stdout.write(f"Job {job.pk} {job.state}. {job.outcome}")
+            # Its transcript ends with the outcome, unless nobody had begun.
+            said = bool(job.outcome) and job.outcome in last_line
+            self.tell(f"Job {job.pk} {job.state}." + ("" if said else f" {job.outcome}"))
         return job

@@ -5,7 +5,7 @@ from django.core.management.base import CommandParser
 from dbops.access import Role
 from dbops.documents import status_document
 from dbops.exits import exit_for
-from dbops.inspection import inspect_now
+from dbops.management.commands._inspecting import inspect_first
 from dbops.management.commands._shell import ShellCommand, find_target
 from dbops.pages.overview import Row, all_rows
 from dbops.templatetags.ages import age_words
@@ -16,14 +16,13 @@ class Command(ShellCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("names", nargs="*", metavar="NAME", help="targets; all without a name")
-        parser.add_argument("--inspect", action="store_true", help="inspect them first, here and now")
+        parser.add_argument("--inspect", action="store_true", help="inspect them first, and wait for that")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *, names: list[str], **options: Any) -> None:
         targets = [find_target(name) for name in names]
         if options["inspect"]:
-            for target in targets or {row.target for row in all_rows(Role.SUPERUSER)}:
-                inspect_now(target)
+            inspect_first(self, targets or {row.target for row in all_rows(Role.SUPERUSER)})
         rows = [row for row in all_rows(Role.SUPERUSER) if not names or row.target.name in names]
         if options["json"]:
             self.print_json(status_document(rows))
@@ -33,7 +32,7 @@ class Command(ShellCommand):
 
     def _print(self, rows: list[Row]) -> None:
         if not rows:
-            self.stdout.write("No targets yet. Add one: manage.py add_target NAME PATH")
+            self.tell("No targets yet. Add one: manage.py add_target NAME PATH")
         for row in rows:
             place = f"{row.target.name}/{row.database.alias}" if row.database else row.target.name
             states = ", ".join(
@@ -42,7 +41,7 @@ class Command(ShellCommand):
                 else state.state
                 for state in row.statuses
             )
-            self.stdout.write(f"{place:<40} {states:<24} inspected {age_words(row.inspected_at)}")
+            self.tell(f"{place:<40} {states:<24} inspected {age_words(row.inspected_at)}")
             for status in row.statuses:
                 if status.state not in ("pending", "checked"):
-                    self.stdout.write(f"    {status.detail} {status.next_step}")
+                    self.tell(f"    {status.detail} {status.next_step}")

@@ -27,10 +27,10 @@ class Command(ShellCommand):
         except DeclarationError as error:
             raise CommandError(f"{file}: {error}") from None
         for name, result in results.items():
-            self.stdout.write(f"{name}: {result}")
+            self.tell(f"{name}: {result}")
         others = Target.objects.exclude(name__in=declarations).values_list("name", flat=True)
         if others:
-            self.stdout.write(f"Not in the file and left as they are: {', '.join(others)}")
+            self.tell(f"Not in the file and left as they are: {', '.join(others)}")
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:

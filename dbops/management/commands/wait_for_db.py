@@ -45,5 +45,5 @@ class Command(ShellCommand):
         return f"database {alias} of {target}", connect
 
     def _say(self, sentence: str) -> None:
-        self.stdout.write(sentence)
+        self.tell(sentence)
         self.stdout.flush()

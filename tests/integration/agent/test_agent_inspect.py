@@ -177,7 +177,7 @@ def test_every_alias_is_reported_by_itself(tmp_path: Path, database: Database) -
         ("second", True, ""),
         ("gone", False, "no_such_database"),
         ("oracle", False, "driver_missing"),
-        ("empty", False, "other"),
+        ("empty", False, "engine"),
     ]
     assert names(found["gone"]["migrations"]["shop"]) == ALL
     assert found["gone"]["plan"] == []
@@ -226,7 +226,7 @@ def test_a_target_without_databases(shop: Project) -> None:
     shop.databases.clear()
     shop.settings()
     found = inspect_default(shop.address())
-    assert (found["reachable"], found["reason"]) == (False, "other")
+    assert (found["reachable"], found["reason"]) == (False, "engine")
     assert names(found["migrations"]["shop"]) == ALL
 
 

@@ -48,6 +48,28 @@ def test_the_target_s_own_options_do_not_win(postgres_shop: Project, database: D
     assert inspect_default(postgres_shop.address())["read_only_confirmed"]
 
 
+def test_both_sides_find_out_within_a_minute_that_the_network_between_them_is_gone(
+    postgres_shop: Project,
+) -> None:
+    names = ("idle", "interval", "count")
+    source = f"""
+import socket
+c = schema_editor.connection.cursor()
+for name in {names}:
+    c.execute("SHOW tcp_keepalives_" + name)
+    print("server", name, c.fetchone()[0])
+line = socket.socket(fileno=os.dup(c.connection.fileno()))
+for name, option in (("idle", "TCP_KEEPIDLE"), ("interval", "TCP_KEEPINTVL"), ("count", "TCP_KEEPCNT")):
+    print("client", name, line.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)))
+line.close()
+"""
+    postgres_shop.python("0004_tells", source)
+    output = migrate(postgres_shop.address()).output.decode()
+    for side in ("server", "client"):
+        for name, value in zip(names, (30, 10, 3), strict=True):
+            assert f"{side} {name} {value}\n" in output
+
+
 def test_what_is_not_wished_for_is_left_to_the_target(postgres_shop: Project) -> None:
     postgres_shop.databases["default"]["OPTIONS"] = {"options": "-c statement_timeout=7777"}
     postgres_shop.settings()

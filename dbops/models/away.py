@@ -1,0 +1,40 @@
+"""Our own database does not answer, or takes no writes: what then is waited out, and how."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import Error, InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S = 2.0
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: a standby, or a server that protects a disk
+# that is nearly full.
+READ_ONLY = "25006"
+DISK_FULL = "53100"
+Result = TypeVar("Result")
+
+
+def is_away(error: BaseException | None) -> bool:
+    """It passes without us. Any other error would come again."""
+    return isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """ "" where the server could give none."""
+    return str(getattr(error.__cause__, "sqlstate", None) or "") if isinstance(error, Error) else ""
+
+
+def patiently(read_or_write: Callable[[], Result]) -> Result:
+    """For what must reach the rows, or come from them, however long our database is away."""
+    while True:
+        try:
+            return read_or_write()
+        except Error as error:
+            if not is_away(error):
+                raise
+            logger.warning("a job waits, our database fails: %s", error)
+            connection.close()
+            time.sleep(PAUSE_S)

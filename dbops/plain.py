@@ -1,0 +1,24 @@
+"""Text of a target as it may be shown: without what would steer a terminal or make a line read other than
+it is. The page's script does the same (static/js/transcript.js)."""
+
+import re
+
+# CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
+ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
+)
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Tabs and line feeds stay; any other control is shown as its picture."""
+    if text.isprintable():
+        return text
+    return CONTROLS.sub(picture, ESCAPES.sub("", text))
+
+
+def picture(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else "\ufffd"

@@ -1,0 +1,37 @@
+"""What a person sees when a request could not be answered through no fault of theirs."""
+
+import logging
+import sys
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.defaults import server_error
+
+from dbops.models.away import DISK_FULL, READ_ONLY, is_away, sqlstate
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """handler500: opsdash's own database being away is no error of ours and passes by itself: 503."""
+    problem = sys.exc_info()[1]
+    return away(request, problem) if problem and is_away(problem) else server_error(request)
+
+
+def away(request: HttpRequest, problem: BaseException) -> HttpResponse:
+    logger.warning("%s is not answered, our database fails: %s", request.path, problem)
+    headers = {"Retry-After": str(RETRY_AFTER_S), "Cache-Control": "no-store"}
+    if "text/event-stream" in request.headers.get("Accept", ""):
+        return HttpResponse(words(problem), status=503, content_type="text/plain", headers=headers)
+    # Without the request: no context processor may ask the database.
+    page = render_to_string(
+        "503.html", {"words": words(problem), "acted": request.method not in ("GET", "HEAD")}
+    )
+    return HttpResponse(page, status=503, headers=headers)
+
+
+def words(problem: BaseException) -> str:
+    said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
+    return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"
