@@ -1,10 +1,12 @@
 """System checks: wrong combinations of settings, each with an id and a hint."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Advice
+from django.db import connection
 
 from dbops import conf
 
@@ -44,6 +46,26 @@ def probes_outlive_their_interval(**kwargs: Any) -> list[CheckMessage]:
             "Every database would be shown as unknown between two probes.",
             hint="Let OPSDASH_PROBE_STALE_S be at least twice OPSDASH_PROBE_INTERVAL_S.",
             id="dbops.W003",
+        )
+    ]
+
+
+@register(Tags.database)
+def own_database_is_unicode(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """migrate asks this: what targets print, and our own documents, are text of every language."""
+    if "default" not in (databases or []):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_encoding')")
+        (encoding,) = cursor.fetchone()
+    if encoding == "UTF8":
+        return []
+    return [
+        Error(
+            f"opsdash's own database has the encoding {encoding}, and must have UTF8.",
+            hint="Make another one: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and name it in "
+            "DATABASE_URL.",
+            id="dbops.E002",
         )
     ]
 

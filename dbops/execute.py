@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import F
 
 from dbops.heartbeat import Heartbeat
@@ -18,12 +18,23 @@ from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError
 from dbops.steps import Steps
 from dbops.target.address_of import address_of, secrets_of
-from dbops.target.errors import TargetError
+from dbops.target.errors import (
+    BadArgument,
+    GuardBusy,
+    GuardUnavailable,
+    OtherDatabase,
+    OwnDatabase,
+    TargetError,
+    WouldReverse,
+)
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
 from dbops.truth import Pairs, Result, plan_before, with_truth
 
 logger = logging.getLogger(__name__)
+
+# Said by the agent before it began.
+REFUSALS = (BadArgument, GuardBusy, GuardUnavailable, OtherDatabase, OwnDatabase, WouldReverse)
 
 
 def execute(job_id: int, worker: str) -> None:
@@ -85,7 +96,8 @@ def _canceller(job: Job) -> str:
 
 def _failed(error: Exception, facts: dict[str, Any] | None = None) -> Result:
     traceback = str(getattr(error, "traceback", "") or "")
-    return Result("failed", str(error), type(error).__name__, traceback, facts or {})
+    refused = isinstance(error, REFUSALS)
+    return Result("failed", str(error), type(error).__name__, traceback, facts or {}, refused=refused)
 
 
 def _end(job: Job, result: Result, before: Pairs, recorder: Recorder) -> None:
@@ -97,6 +109,7 @@ def _end(job: Job, result: Result, before: Pairs, recorder: Recorder) -> None:
     publish_change(job.pk)
 
 
+@transaction.atomic
 def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
     """The last write. A job that was called lost just now is ended all the same: we know how it ended."""
     moved = Job.objects.move(
@@ -110,17 +123,17 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
         error_traceback=redactor.clean(result.traceback),
         facts=result.facts,
     )
-    if not moved:
-        raise FenceLostError
-    state = {"succeeded": "succeeded", "cancelled": "cancelled"}.get(result.state, "failed")
-    Steps(job.pk, job.fence).close(state, result.facts.get("recorded"))
+    if moved:
+        Steps(job.pk, job.fence).close(result.state, result.facts.get("recorded"))
+    else:
+        _insist_it_stands(job, job.fence, result.state)
 
 
 def _write_lost(job: Job, result: Result, redactor: Redactor) -> None:
     """This worker is done with it: from now on it is ended by evidence."""
     moved = Job.objects.move(
         job.pk,
-        WORKED_ON,
+        [*WORKED_ON, "lost"],
         "lost",
         held_fence=job.fence,
         fence=F("fence") + 1,
@@ -130,6 +143,12 @@ def _write_lost(job: Job, result: Result, redactor: Redactor) -> None:
         facts={**result.facts, "how_lost": redactor.clean(result.facts["how_lost"])},
     )
     if not moved:
+        _insist_it_stands(job, job.fence + 1, "lost")
+
+
+def _insist_it_stands(job: Job, fence: int, state: str) -> None:
+    """The commit of a try before this one may have succeeded, and only its acknowledgement was lost."""
+    if not Job.objects.filter(pk=job.pk, fence=fence, state=state).exists():
         raise FenceLostError
 
 

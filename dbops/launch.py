@@ -75,6 +75,7 @@ def _insert(
         database=database,
         identity=database.identity,
         database_name=database.name,
+        without_guard_at=None if database.has_guard else database.target,
         operation=operation,
         changing=REGISTRY[operation].changing,
         arguments=arguments,
@@ -128,15 +129,25 @@ def _who_blocks(database: TargetDatabase) -> tuple[str, Job | None]:
     here = Q(database=database)
     if database.identity:
         here |= Q(identity=database.identity)
+    if not database.has_guard:
+        here |= Q(without_guard_at=database.target_id)
     job = Job.objects.active().filter(here, changing=True).select_related("database__target").first()
     if job is None:
         return "Another job on this database ended just now. Nothing was started. Look and try again.", None
-    through = "" if job.database_id == database.pk else ", which leads to the same database"
     return (
-        f"Job {job.pk} ({job.operation} on {job.database}{through}) by {job.asked_by_name} is {job.state}. "
+        f"Job {job.pk} ({job.operation} on {job.database}{_how_it_blocks(job, database)}) "
+        f"by {job.asked_by_name} is {job.state}. "
         "Nothing was started: one job at a time changes a database. Wait for it or cancel it first.",
         job,
     )
+
+
+def _how_it_blocks(job: Job, database: TargetDatabase) -> str:
+    if job.database_id == database.pk:
+        return ""
+    if database.has_guard:
+        return ", which leads to the same database"
+    return f", which may be the same database: opsdash has no guard for {database.vendor}, which would tell"
 
 
 def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refused: RefusedError) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -12,10 +13,20 @@ from dbops.models import Job
 from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, Steps
 from dbops.transcript.live import publish_change
-from dbops.truth import Finding, Pairs, at_rest, look, pairs, recorded_words, still_lost
+from dbops.truth import (
+    Finding,
+    Pairs,
+    at_rest,
+    look,
+    pairs,
+    recorded_words,
+    still_lost,
+    unapplied_words,
+    why_unread,
+)
 
 PAUSE_S = 15
-NO_PLAN = "the worker vanished before it could write what was planned, and no earlier inspection tells."
+NO_PLAN = "what was planned is not known, and no earlier inspection tells what was there before."
 
 
 def find_lost() -> list[Job]:
@@ -43,11 +54,11 @@ def resolve_lost(job_id: int) -> None:
     publish_change(job.pk)
 
 
+@transaction.atomic
 def _end(job: Job, finding: Finding) -> None:
-    planned = planned_by(job)
-    recorded = recorded_since(job, planned, finding.applied or [])
-    complete = bool(planned) and recorded == planned
-    state = "succeeded" if complete else "cancelled" if job.cancel_asked_at else "failed"
+    recorded = recorded_since(job, finding.applied or [])
+    missing = [pair for pair in planned_by(job) if pair not in (finding.applied or [])]
+    state = state_of(job, missing)
     ended = Job.objects.move(
         job.pk,
         ["lost"],
@@ -55,9 +66,8 @@ def _end(job: Job, finding: Finding) -> None:
         held_fence=job.fence,
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
-        outcome=f"{job.how_lost} The guard is free and no session of the job is left: nothing works on "
-        f"the database any more. {recorded_words(recorded, replace(finding, problem=NO_PLAN))}",
-        error_type="" if complete else job.error_type if job.lost_its_target else "WorkerLost",
+        outcome=" ".join(filter(None, words(job, finding, recorded, missing))),
+        error_type=error_type_of(job, state),
         facts={
             **job.facts,
             "after": {"plan": finding.left, "inspection": finding.inspection_id},
@@ -68,24 +78,59 @@ def _end(job: Job, finding: Finding) -> None:
         Steps(job.pk, job.fence).close(state, recorded)
 
 
-def recorded_since(job: Job, planned: Pairs, applied: Pairs) -> Pairs | None:
+def state_of(job: Job, missing: Pairs) -> str:
+    """What is recorded can show that something is lacking, never that what failed or was stopped did not."""
+    if job.concluded in ("failed", "cancelled"):
+        return job.concluded
+    if not missing and (job.concluded or (planned_by(job) and not unseen(job))):
+        return "succeeded"
+    return "cancelled" if job.cancel_asked_at and not job.concluded else "failed"
+
+
+def error_type_of(job: Job, state: str) -> str:
+    if state == "succeeded":
+        return ""
+    if not job.lost_its_target:
+        return "WorkerLost"
+    return "LeftUnapplied" if job.concluded == "succeeded" else job.error_type
+
+
+def words(job: Job, finding: Finding, recorded: Pairs | None, missing: Pairs) -> list[str]:
+    others = "" if missing or job.concluded else unseen(job)
+    lacking = unapplied_words(missing) if missing and job.concluded == "succeeded" else ""
+    return [
+        job.how_lost,
+        "The guard is free and no session of the job is left: nothing works on the database any more.",
+        recorded_words(recorded, replace(finding, problem=NO_PLAN)),
+        lacking or (others and f"Nothing that is recorded shows whether {others} came to its end."),
+    ]
+
+
+def unseen(job: Job) -> str:
+    """What had begun and is no migration (post_migrate): nothing that is recorded shows its end."""
+    begun = job.steps.exclude(kind=MIGRATION).filter(state__in=["running", "failed"])
+    return ", ".join(begun.values_list("name", flat=True))
+
+
+def recorded_since(job: Job, applied: Pairs) -> Pairs | None:
     """What is recorded of the plan; where the worker vanished before it wrote that, what is recorded and was
     not when the database was inspected last before the job. None where nobody looked."""
-    if planned:
-        return [pair for pair in planned if pair in applied]
+    told = [*planned_by(job), *job.facts.get("recorded_after", [])]
+    if told or "plan" in job.facts:
+        return [pair for number, pair in enumerate(told) if pair in applied and pair not in told[:number]]
     began = job.started_at or job.created_at
     before = job.database.target.inspections.filter(outcome="done", started_at__lt=began).first()
     report = report_of(before, job.database.alias)
-    if not report or report.get("reachable") is False:
+    if why_unread(job, report):
         return None
     known = [list(row[:2]) for row in report.get("applied") or []]
     return [pair for pair in applied if pair not in known]
 
 
 def planned_by(job: Job) -> Pairs:
-    """The migrations that the agent said it would apply."""
-    names = job.steps.filter(kind=MIGRATION).order_by("position").values_list("name", flat=True)
-    return pairs(list(names))
+    """The migrations that the agent said it would apply, as its worker heard it, or else as it is written."""
+    steps = job.steps.filter(kind=MIGRATION).order_by("position").values_list("name", flat=True)
+    return pairs(job.facts["plan"] if "plan" in job.facts else list(steps))
 
 
 def _explain(job: Job, finding: Finding) -> None:

@@ -25,9 +25,9 @@ from dbops.transcript.recorder import Recorder
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.1
-# Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
 # What the agent may need beyond its three rungs before its silence means that nobody is there.
 FROZEN_S = 30
+# Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
 KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
@@ -177,8 +177,8 @@ class Performance:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
         if backend_pid and not self.job.backend_pid:
             # The first one works; a later one only reads what is recorded.
-            self.job.backend_pid = backend_pid
             Job.objects.touch(self.job.pk, self.job.fence, backend_pid=backend_pid)
+            self.job.backend_pid = backend_pid
 
     def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
         end = conversation.end

@@ -1,5 +1,5 @@
-"""The steps of a job in the rows, as an operation reports them. Each write is whole or not at all, so that
-one that is tried again counts once."""
+"""The steps of a job in the rows, as an operation reports them. Each write is whole or not at all, and one
+whose acknowledgement was lost finds its own rows when it is tried again: it counts once."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,22 +24,24 @@ class Steps:
     def plan(self, kind: str, names: list[str]) -> None:
         """Steps that are to come; those of migrations are what the progress bar counts."""
         first = self._next_position()
+        to_come = Step.objects.filter(job_id=self.job_id, kind=kind, state="pending")
+        told = set(to_come.values_list("name", flat=True))
         Step.objects.bulk_create(
             Step(job_id=self.job_id, position=first + offset, kind=kind, name=name)
-            for offset, name in enumerate(names)
+            for offset, name in enumerate(name for name in names if name not in told)
         )
         planned = Step.objects.filter(job_id=self.job_id, kind=MIGRATION).count()
         Job.objects.touch(self.job_id, self.fence, total_count=planned)
 
     @transaction.atomic
     def begin(self, kind: str, name: str) -> None:
-        step = (
-            Step.objects.filter(job_id=self.job_id, name=name, state="pending").order_by("position").first()
-        )
-        if step is None:
-            step = Step(job_id=self.job_id, position=self._next_position(), kind=kind, name=name)
-        step.state, step.started_at = Step.State.RUNNING, now()
-        step.save()
+        named = Step.objects.filter(job_id=self.job_id, name=name).order_by("position")
+        if not named.filter(state="running").exists():
+            step = named.filter(state="pending").first()
+            if step is None:
+                step = Step(job_id=self.job_id, position=self._next_position(), kind=kind, name=name)
+            step.state, step.started_at = Step.State.RUNNING, now()
+            step.save()
         Job.objects.touch(self.job_id, self.fence)
 
     @transaction.atomic

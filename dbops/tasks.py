@@ -1,7 +1,8 @@
 """Celery: an id in, one call out. Nothing here decides anything.
 
 No message expires: whether one is out of date is decided by the rows when it is taken, not by the clocks of
-two hosts. What is told again and again is told only where nothing waits any more, so nothing piles up.
+two hosts. What is told again and again is told only where nothing waits any more, and a job only where fewer
+messages wait than jobs, so nothing piles up.
 """
 
 import logging
@@ -48,14 +49,10 @@ def resolve_lost(job_id: int) -> None:
 @shared_task(name="dbops.sweep_jobs", ignore_result=True)
 def sweep_jobs() -> None:
     """Nothing waits for ever: publish again what was never begun, find jobs whose worker is silent."""
-    for job in where_none_waits(Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S")), jobs_queue):
+    for job in where_one_is_lacking(Job.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))):
         publish_job(job)
     for job in where_none_waits(loss.find_lost(), lost_queue, PRIORITY_OF_LOST):
         resolve_lost.apply_async((job.pk,), queue=lost_queue(job), priority=PRIORITY_OF_LOST)
-
-
-def jobs_queue(job: Job) -> str:
-    return job.queue
 
 
 def inspect_queue(target: Target) -> str:
@@ -71,6 +68,18 @@ def where_none_waits(rows: Iterable[Row], queue_of: Callable[[Row], str], priori
     told = list(rows)
     empty = {queue for queue in {queue_of(row) for row in told} if not waiting(queue, priority)}
     return [row for row in told if queue_of(row) in empty]
+
+
+def where_one_is_lacking(jobs: Iterable[Job]) -> list[Job]:
+    """Those in whose queue fewer messages wait than jobs: some job's was lost, maybe in the hand of a worker
+    that was killed. Nobody knows whose; a second message of the others is harmless, since one claim wins."""
+    told = list(jobs)
+    lacking = {queue for queue in {job.queue for job in told} if waiting(queue) < queued(queue)}
+    return [job for job in told if job.queue in lacking]
+
+
+def queued(queue: str) -> int:
+    return Job.objects.filter(state="queued", queue=queue).count()
 
 
 def waiting(queue: str, priority: int = 0) -> int:

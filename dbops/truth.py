@@ -1,7 +1,7 @@
 """What is true of the database when a job has ended: read from it, not concluded from a process."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ class Result:
     facts: dict[str, Any] = field(default_factory=dict)
     # The connection to the target was lost: only the database can say whether all has ended.
     may_work_on: bool = False
+    # The agent itself refused it before it began: nothing of it can be at work.
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,44 @@ class Finding:
     # A SQLite file has no server that could go on with a statement.
     has_server: bool = True
     problem: str = ""
+    # Held, and not known to be somebody else's.
+    guard_may_be_its: bool = False
 
 
 def look(job: Job) -> Finding:
     """Inspect the job's target again."""
     inspection = inspect_now(job.database.target)
     report = report_of(inspection, job.database.alias)
-    if inspection.outcome != "done" or not report or report.get("reachable") is False:
-        why = inspection.error_sentence or report.get("detail") or "the database does not answer."
-        return Finding(inspection.pk, None, None, None, None, problem=without_advice(str(why)))
+    why = inspection.error_sentence if inspection.outcome != "done" else why_unread(job, report)
+    if why:
+        return Finding(inspection.pk, None, None, None, None, problem=without_advice(why))
     return Finding(
         inspection_id=inspection.pk,
         applied=[list(row[:2]) for row in report.get("applied") or []],
         # A graph that cannot be built has no plan; that is not an empty one.
-        left=None if report.get("errors") or report.get("own_database") else plan_of(report),
+        left=None if report.get("errors") else plan_of(report),
         guard_held=(report.get("guard") or {}).get("held"),
         sessions=sessions_of(job, report.get("job_sessions")),
         has_server=report.get("vendor") != "sqlite",
+        guard_may_be_its=may_be_its(job, report.get("guard") or {}),
     )
+
+
+def why_unread(job: Job, report: Mapping[str, Any]) -> str:
+    """Why a report tells nothing of the job's database; "" where it does."""
+    alias = f"The alias {job.database.alias}"
+    if not report:
+        return f"{alias} is not among those that the target's settings name and opsdash inspects."
+    if report.get("own_database"):
+        return f"{alias} leads to opsdash's own database."
+    if report.get("reachable") is False:
+        return str(report.get("detail") or "the database does not answer.")
+    identity = report.get("identity")
+    if not job.identity or identity == job.identity:
+        return ""
+    # Also where its variables were changed since: what another database holds proves nothing.
+    other = "another database than the one the job was asked for"
+    return f"{alias} leads to {other if identity else 'a database that does not tell its identity'}."
 
 
 def without_advice(sentence: str) -> str:
@@ -77,10 +99,18 @@ def without_advice(sentence: str) -> str:
 
 
 def sessions_of(job: Job, sessions: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
-    label = f"opsdash job {job.pk}"
     if sessions is None:
         return None
-    return [session for session in sessions if f"{session['application_name']} ".startswith(f"{label} ")]
+    return [session for session in sessions if is_called_as(job, session["application_name"])]
+
+
+def may_be_its(job: Job, guard: Mapping[str, Any]) -> bool:
+    """Who holds it may not be told, and it is not told in the first moment."""
+    return bool(guard.get("held")) and (not guard.get("by") or is_called_as(job, guard["by"]))
+
+
+def is_called_as(job: Job, name: str) -> bool:
+    return f"{name} ".startswith(f"opsdash job {job.pk} ")
 
 
 def plan_before(job: Job) -> Pairs:
@@ -91,13 +121,17 @@ def plan_before(job: Job) -> Pairs:
 
 def at_rest(finding: Finding) -> bool:
     """Proven: the guard is free, and no session of the job is left. Unknown is not free."""
-    quiet = finding.sessions == [] if finding.has_server else True
-    return finding.applied is not None and finding.guard_held is False and quiet
+    return finding.applied is not None and finding.guard_held is False and not may_have_sessions(finding)
+
+
+def may_have_sessions(finding: Finding) -> bool:
+    """Unknown is not none."""
+    return finding.has_server and finding.sessions != []
 
 
 def why_not_proven(finding: Finding) -> str:
     if finding.applied is None:
-        return f"its target cannot be inspected ({finding.problem.rstrip('.')})"
+        return f"its database cannot be looked at ({finding.problem.rstrip('.')})"
     if finding.guard_held:
         return "something still holds the guard of the database"
     if finding.sessions:
@@ -113,9 +147,11 @@ def in_doubt(job: Job, result: Result, finding: Finding) -> bool:
     if result.state == "succeeded":
         # Its command ended without an error, and nobody could read what that left.
         return finding.applied is None and not result.facts.get("recorded_known", True)
-    if not job.backend_pid:
+    if result.refused:
         return False
-    return finding.applied is None or bool(finding.sessions)
+    # Other servers than Postgres tell no pid, and nothing of sessions: there its word is all there is.
+    at_server = bool(job.backend_pid) and (finding.applied is None or may_have_sessions(finding))
+    return at_server or finding.guard_may_be_its
 
 
 def look_for_rest(job: Job, result: Result) -> Finding:
@@ -132,10 +168,12 @@ def still_lost(how: str, finding: Finding) -> str:
 
 def with_truth(job: Job, result: Result, before: Pairs) -> Result:
     """Look again, and add to the result what is recorded in the database now. A job of which something may
-    still work has not ended: it is lost, and `how_lost` among its facts says how that came about."""
+    still work has not ended: it is lost; among its facts `how_lost` says how that came about, and `concluded`
+    how it had ended as far as its worker knows."""
     finding = look_for_rest(job, result)
     if in_doubt(job, result, finding):
-        facts = {**result.facts, "before": {"plan": before}, "how_lost": result.outcome}
+        how = {"how_lost": result.outcome, "concluded": result.state}
+        facts = {**result.facts, "before": {"plan": before}, **how}
         return replace(result, state="lost", outcome=still_lost(result.outcome, finding), facts=facts)
     if finding.problem and finding.problem.rstrip(".") in result.outcome:
         finding = replace(finding, problem="for the same reason.")

@@ -39,16 +39,21 @@ def wait(
     began, pause = clock(), FIRST_PAUSE_S
     while found := connect(limit_s - (clock() - began)):
         if not found.heals:
-            say(f"{name} will not become ready by waiting ({found.reason}): {found.detail}")
+            say(f"{name} will not become ready by waiting ({found.reason}): {closed(found.detail)}")
             return Exit.WILL_NOT_HEAL
         if clock() - began + pause >= limit_s:
-            say(f"{name} was not ready within {limit_s:g} s ({found.reason}): {found.detail}")
+            say(f"{name} was not ready within {limit_s:g} s ({found.reason}): {closed(found.detail)}")
             return Exit.TIMED_OUT
-        say(f"{name} is not ready yet ({found.reason}): {found.detail} Trying again in {pause:g} s.")
+        say(f"{name} is not ready yet ({found.reason}): {closed(found.detail)} Trying again in {pause:g} s.")
         sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_S)
     say(f"{name} is ready after {clock() - began:.1f} s.")
     return Exit.DONE
+
+
+def closed(words: str) -> str:
+    """The server's own words, as a sentence."""
+    return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
 def own_database(left_s: float) -> Unreachable | None:

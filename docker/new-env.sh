@@ -16,6 +16,7 @@ sed \
   -e "s|^OPSDASH_SEALING_KEYS=\$|&$(fernet_key)|" \
   -e "s|^POSTGRES_PASSWORD=\$|&$(letters 24)|" \
   -e "s|^REDIS_PASSWORD=\$|&$(letters 24)|" \
+  -e "/^DATABASE_URL=/d" -e "/^REDIS_URL=/d" \
   -e "s|^OPSDASH_SECURE=1\$|OPSDASH_SECURE=0|" \
   .env.example >.env.new
 mv -n .env.new .env

@@ -85,11 +85,30 @@ if database.get("ENGINE") != "django.db.backends.postgresql":
 if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://.")
 
+# A network that is cut tells nobody. Our end finds out within about ten seconds, so that neither a page nor
+# the thread that reads a job's target waits for hours; the server's end does too, and ends what pauses in a
+# transaction, so that a session that nobody holds any more holds no lock.
+# https://www.postgresql.org/docs/current/libpq-connect.html, runtime-config-connection.html
+ours = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 2, "tcp_user_timeout": 10_000}
+servers = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+options = dict(database.get("OPTIONS", {}))
+# Of one that is named twice the last counts: DATABASE_URL's own win.
+told = [*(f"-c {name}={value}" for name, value in servers.items()), options.get("options", "")]
+database["OPTIONS"] = {"connect_timeout": 5, **ours, **options, "options": " ".join(filter(None, told))}
 # Under ASGI every concurrent view would open a connection of its own, without bound; asgi.py asks for a pool.
-database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}
 if pool_max:
-    database["OPTIONS"]["pool"] = {"min_size": 0, "max_size": pool_max, "timeout": 5}
+    # The pool's own retries come ever more seldom; given up soon, the next request tries at once.
+    sizes = {"min_size": 0, "max_size": pool_max, "timeout": 5, "reconnect_timeout": 3}
+    database["OPTIONS"]["pool"] = sizes
 database["CONN_MAX_AGE"] = 0
+# A connection that the pool kept while the server was restarted is dead: it is tried before it is handed out.
+database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from .failures import chain, describe
+from .failures import chain, describe, innermost
 
 if TYPE_CHECKING:
     from typing import Iterator
@@ -29,26 +29,33 @@ def missing(problem: BaseException) -> str:
     module = next(filter(named.__contains__, PACKAGES), "")
     if not module:
         return ""
-    package = PACKAGES[module]
-    unloadable = [describe(error) for error in imports(problem) if not isinstance(error, ModuleNotFoundError)]
+    unloadable = [error for error in imports(problem) if not isinstance(error, ModuleNotFoundError)]
     if unloadable:
-        why = f"does not load in {sys.executable} ({unloadable[-1]})"
+        package = PACKAGES[driver_of(unloadable[-1]) or module]
+        why = f"does not load in {sys.executable} ({describe(unloadable[-1])})"
         return f"The database driver of the package {package} {why}."
-    command = f"{sys.executable} -m pip install {shlex.quote(package)}"
+    command = f"{sys.executable} -m pip install {shlex.quote(PACKAGES[module])}"
     return (
         f'{sys.executable} has no module {module}, the driver of its database; "{command}" installs it there.'
     )
 
 
 def driver_of(problem: BaseException) -> str:
-    """The driver's module that this one error names, or ""."""
-    name = getattr(problem, "name", None) or ""
-    if isinstance(problem, ImportError) and name.partition(".")[0] in PACKAGES:
-        return str(name).partition(".")[0]
+    """The driver's module that this one error names or was raised in, or ""."""
+    if isinstance(problem, ImportError):
+        top = str(problem.name or raised_in(problem)).partition(".")[0]
+        if top in PACKAGES:
+            return top
     words = describe(problem).replace(".", " ").split()
     if words[1:3] != ["Error", "loading"]:
         return ""
     return next((module for module in words[3:] if module in PACKAGES), "")
+
+
+def raised_in(problem: BaseException) -> str:
+    """The name of the module: psycopg 3 without libpq says no more than that there is none."""
+    frame = innermost(problem)
+    return "" if frame is None else str(frame.f_globals.get("__name__"))
 
 
 def imports(problem: BaseException) -> Iterator[BaseException]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from . import cancel, redaction
 
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from types import FrameType
+    from typing import Any, Callable, Iterator
 
 OURS = "opsdash-agent/"
 # What leads from us to the target: an import, runpy, the program behind -c.
@@ -54,9 +55,17 @@ def of(problem: BaseException, kind: str, facts: dict[str, Any] | None = None) -
 
 def chain(problem: BaseException | None) -> Iterator[BaseException]:
     """It and what it was raised from or behind, the innermost last."""
+    return follow(problem, lambda error: (error.__cause__, error.__context__))
+
+
+def follow(problem: BaseException | None, behind: Callable[[BaseException], Any]) -> Iterator[BaseException]:
+    """Each of them once: an exception may have been raised from itself."""
+    seen: set[int] = set()
     while problem is not None:
         yield problem
-        problem = problem.__cause__ or problem.__context__
+        seen.add(id(problem))
+        further = (error for error in behind(problem) if error is not None and id(error) not in seen)
+        problem = next(further, None)
 
 
 def describe(problem: BaseException) -> str:
@@ -66,21 +75,42 @@ def describe(problem: BaseException) -> str:
         return f"its code ended the process itself, with sys.exit({exit_code(problem)})"
     try:
         text = str.strip(str(problem))
-    except BaseException:
+    except BaseException as another:
+        let_a_stop_through(another)
         return name
     return f"{name}: {text}" if text else name
 
 
+def let_a_stop_through(problem: BaseException) -> None:
+    """Whatever else comes up while something is described must not get in the way of that."""
+    if cancel.requested and isinstance(problem, (KeyboardInterrupt, SystemExit)):
+        raise problem
+
+
 def sqlstate(problem: BaseException | None) -> str | None:
     """Of the driver's error behind Django's, or None."""
-    while problem is not None:
-        found = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
-        if found:
-            return str(found)
-        # Django raises this one without saying from what.
-        behind = problem.__context__ if type(problem).__name__ == "MigrationSchemaMissing" else None
-        problem = problem.__cause__ or behind
-    return None
+    refusal = from_server(problem)
+    return None if refusal is None else code_of(refusal)
+
+
+def from_server(problem: BaseException | None) -> BaseException | None:
+    """The driver's error behind Django's, in the server's own words."""
+    return next(filter(code_of, follow(problem, raised_from)), None)
+
+
+def code_of(problem: BaseException) -> str | None:
+    found = getattr(problem, "sqlstate", None) or getattr(problem, "pgcode", None)
+    return str(found) if found else None
+
+
+def raised_from(problem: BaseException) -> tuple[BaseException | None, ...]:
+    # Django raises this one without saying from what.
+    behind = problem.__context__ if is_schema_missing(problem) else None
+    return problem.__cause__, behind
+
+
+def is_schema_missing(problem: BaseException) -> bool:
+    return type(problem).__name__ == "MigrationSchemaMissing"
 
 
 def exit_code(problem: SystemExit) -> str:
@@ -93,10 +123,16 @@ def raised_by_us(problem: BaseException) -> bool:
     """True when the innermost frame is ours, not that of Django or of the target. We compile its launcher."""
     if isinstance(problem, SyntaxError):
         return False
+    frame = innermost(problem)
+    return frame is not None and frame.f_code.co_filename.startswith(OURS)
+
+
+def innermost(problem: BaseException) -> FrameType | None:
+    """The frame that raised it."""
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(OURS)
+    return None if trace is None else trace.tb_frame
 
 
 def render(problem: BaseException) -> str:
@@ -106,7 +142,8 @@ def render(problem: BaseException) -> str:
         if not raised_by_us(problem):
             leave_us_out(told)
         return "".join(told.format())
-    except BaseException:
+    except BaseException as another:
+        let_a_stop_through(another)
         return "".join(tracebacks.format_tb(problem.__traceback__)) + type(problem).__name__ + "\n"
 
 
@@ -131,7 +168,8 @@ def clean(value: object, limit: int = MESSAGE_LIMIT) -> str:
 def words(value: object) -> str:
     try:
         return str(value)
-    except BaseException:
+    except BaseException as another:
+        let_a_stop_through(another)
         return type(value).__name__
 
 

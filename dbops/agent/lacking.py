@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from . import drivers, failures
 from .failures import Failure, chain, describe
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 # As django-environ and hand-written settings, environs, python-decouple say it.
 VARIABLE_TEXTS = (
@@ -66,7 +62,7 @@ def version() -> str:
 def variable_of(problem: BaseException) -> str:
     """The environment variable without which the settings do not work, or ""."""
     for error in chain(problem):
-        if isinstance(error, KeyError) and raised_by_environ(error.__traceback__) and error.args:
+        if isinstance(error, KeyError) and raised_by_environ(error) and error.args:
             return str(error.args[0])
         for pattern in VARIABLE_TEXTS:
             found = re.search(pattern, describe(error))
@@ -76,10 +72,9 @@ def variable_of(problem: BaseException) -> str:
     return ""
 
 
-def raised_by_environ(trace: TracebackType | None) -> bool:
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code is type(os.environ).__getitem__.__code__
+def raised_by_environ(problem: BaseException) -> bool:
+    frame = failures.innermost(problem)
+    return frame is not None and frame.f_code is type(os.environ).__getitem__.__code__
 
 
 def lacks(module: str, problem: BaseException) -> bool:

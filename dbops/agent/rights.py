@@ -45,9 +45,14 @@ SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THE
 # A name of the search_path, as it stands there.
 NAME = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 # insufficient_privilege and invalid_schema_name: https://www.postgresql.org/docs/current/errcodes-appendix.html
-DENIED = ("42501", "3F000")
+NO_RIGHT, NO_SCHEMA = "42501", "3F000"
 DENIED_OBJECT = re.compile(
     r"(permission denied for|must be owner of) (?:table|relation|sequence|view|materialized view) (\S.*)"
+)
+# As the server says it in English, German, French, Spanish.
+DENIED_SCHEMA = re.compile(
+    r"(?:permission denied for schema|keine Berechtigung für Schema|droit refusé pour le schéma"
+    r"|permiso denegado al esquema) (\S.*)"
 )
 BLANK = {
     "lack": "other", "role": "", "schema": "", "search_path": "", "object": "", "owner": "", "statement": "",
@@ -82,7 +87,7 @@ def no_schema(connection: Any, user: str, role: str, search_path: str) -> dict[s
         return {"lack": "path", "statement": f'ALTER ROLE {role} SET search_path = "$user", public;'}
     # Its own name stands there by default; a schema that was named on purpose comes before it.
     wanted = next((name for name in names if name != user), user)
-    schema = rows(connection, "SELECT quote_ident(%s::text)", [wanted])[0][0]
+    schema = quoted(connection, wanted)
     return {
         "lack": "schema",
         "schema": schema,
@@ -99,16 +104,45 @@ def names_of(search_path: str) -> list[str]:
 
 
 def denied(connection: Any, problem: BaseException) -> dict[str, str] | None:
-    """Why the server refused that, or None when it did for another reason. `connection` is a usable one."""
-    if connection.vendor != "postgresql" or failures.sqlstate(problem) not in DENIED:
+    """Why the server refused that, or None when it did for another reason. `connection` is a usable one.
+
+    A cause is named where the server's words do: the lack of another right may have nothing to do with it.
+    """
+    refusal = failures.from_server(problem)
+    state = refusal and failures.code_of(refusal)
+    if connection.vendor != "postgresql" or refusal is None or state not in (NO_RIGHT, NO_SCHEMA):
         return None
+    if state == NO_SCHEMA:
+        lack = lacking(connection)
+        return lack if lack and lack["lack"] != "create" else None
     here = rows(connection, HERE_SQL)
     role = here[0][1] if here else ""
-    found = DENIED_OBJECT.search(str(problem))
+    text = failures.words(refusal)
+    if any(map(failures.is_schema_missing, failures.chain(problem))):
+        found = lacking(connection)
+    else:
+        found = denied_object(connection, role, text) or denied_schema(connection, text)
+    return found or ({**BLANK, "role": role} if role else None)
+
+
+def denied_object(connection: Any, role: str, text: str) -> dict[str, str] | None:
+    found = DENIED_OBJECT.search(text)
     objects = rows(connection, OBJECT_SQL, [found.group(2)]) if found else []
-    if found and objects:
-        return of_object(role, found.group(1).startswith("must"), *objects[0])
-    return lacking(connection) or ({**BLANK, "role": role} if role else None)
+    return of_object(role, found.group(1).startswith("must"), *objects[0]) if found and objects else None
+
+
+def denied_schema(connection: Any, text: str) -> dict[str, str] | None:
+    """Where it is the one that its tables are to be created in."""
+    found = DENIED_SCHEMA.search(text)
+    lack = lacking(connection) if found else None
+    if not found or not lack or not lack["schema"]:
+        return None
+    return lack if lack["schema"] == quoted(connection, found.group(1)) else None
+
+
+def quoted(connection: Any, name: str) -> str:
+    """As SQL wants it; "" where the server does not say."""
+    return next((str(row[0]) for row in rows(connection, "SELECT quote_ident(%s::text)", [name])), "")
 
 
 def of_object(role: str, must_own: bool, kind: str, name: str, owner: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 CONNECT_TIMEOUT_S = 5
-CONNECTION_CHECK_MS = 2000
+CONNECTION_CHECK, CONNECTION_CHECK_MS = "client_connection_check_interval", 2000
 # How each side finds out that the network between them is gone: within a minute instead of hours.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
 KEEPALIVES = {"idle": 30, "interval": 10, "count": 3}
@@ -99,13 +99,9 @@ class Session:
         read_back = [*wanted, "transaction_read_only"]
         with connection.cursor() as cursor:
             cursor.execute("SELECT " + settings, [word for pair in wanted.items() for word in pair])
-        self.tell_where_possible(
-            connection, {"tcp_keepalives_" + name: str(value) for name, value in KEEPALIVES.items()}
-        )
-        check = {"client_connection_check_interval": str(CONNECTION_CHECK_MS)}
-        if connection.pg_version >= CONNECTION_CHECK_SINCE and self.tell_where_possible(connection, check):
-            read_back.extend(check)
         keep(connection)
+        taken = self.tell_where_possible(connection, self.wanted_where_possible(connection.pg_version))
+        read_back.extend(name for name in taken if name == CONNECTION_CHECK)
         with connection.cursor() as cursor:
             cursor.execute("SELECT " + ", ".join(["current_setting(%s)"] * len(read_back)), read_back)
             row = cursor.fetchone()
@@ -126,16 +122,18 @@ class Session:
                 wanted[name] = str(int(self.wishes[name + "_ms"]))
         return wanted
 
-    def tell_where_possible(self, connection: Any, wanted: dict[str, str]) -> bool:
+    def wanted_where_possible(self, version: int) -> dict[str, str]:
         """The server then notices that we, or the network to us, are gone. Not every platform of it can."""
-        keep(connection)
-        settings = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT " + settings, [word for pair in wanted.items() for word in pair])
-        except connection.Database.Error:
-            return False
-        return True
+        wanted = {"tcp_keepalives_" + name: str(value) for name, value in KEEPALIVES.items()}
+        if version >= CONNECTION_CHECK_SINCE:
+            wanted[CONNECTION_CHECK] = str(CONNECTION_CHECK_MS)
+        return wanted
+
+    def tell_where_possible(self, connection: Any, wanted: dict[str, str]) -> list[str]:
+        """The names that it took: all at once or, where it refuses one of them, each by itself."""
+        if takes(connection, wanted):
+            return list(wanted)
+        return [name for name, value in wanted.items() if takes(connection, {name: value})]
 
     def tell_sqlite(self, connection: Any) -> dict[str, str]:
         with connection.cursor() as cursor:
@@ -143,6 +141,20 @@ class Session:
                 cursor.execute("PRAGMA query_only = ON")
             cursor.execute("PRAGMA query_only")
             return {"query_only": "on" if cursor.fetchone()[0] else "off"}
+
+
+def takes(connection: Any, wanted: dict[str, str]) -> bool:
+    """Asked of the driver itself, so that the error is its own: Django's is not there to be imported yet."""
+    settings = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
+    try:
+        with connection.connection.cursor() as cursor:
+            cursor.execute("SELECT " + settings, [word for pair in wanted.items() for word in pair])
+    except connection.Database.Error:
+        if not connection.get_autocommit():
+            connection.rollback()
+        return False
+    keep(connection)
+    return True
 
 
 def is_read_only(connection: Any) -> bool:

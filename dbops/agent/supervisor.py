@@ -102,9 +102,16 @@ def refuse(request: dict[str, Any]) -> dict[str, Any] | None:
     try:
         environment.enter(request["env"], request["cwd"])
     except (OSError, ValueError) as problem:
-        why = getattr(problem, "strerror", None) or str(problem)
-        return error("bad_directory", f"Its working directory {request['cwd']} cannot be entered: {why}.")
+        return error(
+            "bad_directory", f"Its working directory {request['cwd']} cannot be entered: {why(problem)}."
+        )
     return None
+
+
+def why(problem: Exception) -> str:
+    if isinstance(problem, PermissionError):
+        return f"the user that its Python runs as (uid {os.getuid()}) may not"
+    return getattr(problem, "strerror", None) or str(problem)
 
 
 def error(kind: str, message: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connection
+from psycopg_pool import PoolTimeout
 
 logger = logging.getLogger(__name__)
 
@@ -14,12 +15,24 @@ PAUSE_S = 2.0
 # that is nearly full.
 READ_ONLY = "25006"
 DISK_FULL = "53100"
+# Besides these: a session that was ended since it paused in a transaction; a lock that others hold; storage.
+PASSES = (READ_ONLY, "25P03", "55P03", "58030")
+# Connection, transaction undone by others, insufficient resources, the server stops or starts.
+PASSING = ("08", "40", "53", "57P")
 Result = TypeVar("Result")
 
 
 def is_away(error: BaseException | None) -> bool:
-    """It passes without us. Any other error would come again."""
-    return isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY
+    """It passes without us. Any other error would come again, also one that Django calls operational."""
+    state = sqlstate(error)
+    if not state:
+        return isinstance(error, OperationalError | InterfaceError)
+    return state in PASSES or state.startswith(PASSING)
+
+
+def is_late(error: BaseException | None) -> bool:
+    """The pool gave no connection in time; it does not say whether all are in use or none can be made."""
+    return error is not None and isinstance(error.__cause__, PoolTimeout)
 
 
 def sqlstate(error: BaseException | None) -> str:

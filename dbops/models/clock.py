@@ -16,8 +16,8 @@ BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class _Measured:
-    moment = datetime.min.replace(tzinfo=UTC)
-    at = float("-inf")
+    # The moment, and what had passed by then: one value, since several threads read and write it.
+    both = (datetime.min.replace(tzinfo=UTC), float("-inf"))
 
 
 def passed() -> float:
@@ -27,16 +27,18 @@ def passed() -> float:
 
 def now() -> datetime:
     """What our database's clock shows; it is asked every MEASURED_ANEW_S at most."""
-    if passed() - _Measured.at > MEASURED_ANEW_S:
-        measure()
-    return _Measured.moment + timedelta(seconds=passed() - _Measured.at)
+    moment, at = _Measured.both
+    if passed() - at > MEASURED_ANEW_S:
+        moment, at = measure()
+    return moment + timedelta(seconds=passed() - at)
 
 
-def measure() -> None:
+def measure() -> tuple[datetime, float]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    _Measured.moment, _Measured.at = row[0], passed()
+    _Measured.both = measured = row[0], passed()
+    return measured
 
 
 class WrittenAt(models.DateTimeField):  # type: ignore[type-arg]

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from dbops.models.clock import WrittenAt
-from dbops.models.target import TargetDatabase
+from dbops.models.target import Target, TargetDatabase
 
 # (from, to): why this edge exists.
 TRANSITIONS: dict[tuple[str, str], str] = {
@@ -35,6 +35,7 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("starting", "lost"): "its worker stopped giving signs of life, or lost the target in the middle of work",
     ("running", "lost"): "its worker stopped giving signs of life, or lost the target in the middle of work",
     ("cancelling", "lost"): "its worker stopped giving signs of life, or lost the target, before it ended",
+    ("lost", "lost"): "its worker, called lost a moment before, tells how it lost the target",
     ("lost", "running"): "its worker gives signs of life again: only opsdash's own database was away",
     ("lost", "cancelling"): "the same, and a person asked to stop it",
     ("lost", "failed"): "the guard is free: nothing works on the database any more; or staff said so",
@@ -142,6 +143,16 @@ class Job(models.Model):
     # one database). A target whose environment changed since is refused by the agent.
     database_name = models.TextField(blank=True)
     identity = models.CharField(max_length=1000, blank=True)
+    # Set where opsdash has no guard, which knows no identity either: two aliases may lead to one database.
+    without_guard_at = models.ForeignKey(
+        Target,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
     operation = models.CharField(max_length=50)
     changing = models.BooleanField(default=True)
     arguments = models.JSONField(default=dict)
@@ -201,6 +212,11 @@ class Job(models.Model):
                 fields=["identity"],
                 condition=Q(changing=True, state__in=ACTIVE) & ~Q(identity=""),
             ),
+            models.UniqueConstraint(
+                name="one_active_changing_job_per_target_without_guard",
+                fields=["without_guard_at"],
+                condition=Q(changing=True, state__in=ACTIVE),
+            ),
             models.CheckConstraint(
                 name="job_finished_when_final",
                 condition=Q(state__in=ACTIVE, finished_at=None) | (Q(state__in=FINAL) & ~Q(finished_at=None)),
@@ -219,8 +235,13 @@ class Job(models.Model):
         return "how_lost" in self.facts
 
     @property
+    def concluded(self) -> str:
+        """How a lost one had ended as far as its worker knows; "" where it could say nothing."""
+        return str(self.facts.get("concluded", ""))
+
+    @property
     def how_lost(self) -> str:
-        return str(self.facts.get("how_lost", "The worker vanished."))
+        return str(self.facts.get("how_lost", "The worker stopped giving signs of life."))
 
     @property
     def is_active(self) -> bool:

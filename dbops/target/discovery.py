@@ -13,6 +13,7 @@ SKIPPED = frozenset(
 )
 ENVIRONMENTS = (".venv", "venv", "env", "../.venv", "../venv")
 ENV_FILES = (".env",)
+NO_ENVIRONMENT = "No virtual environment (.venv, venv, env) beside it: name the Python that has its packages."
 SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 
 
@@ -29,8 +30,11 @@ class Discovery:
     notes: tuple[str, ...]
 
 
-def discover(path: str | Path) -> Discovery:
-    """Look at a project's directory, or at its manage.py itself."""
+def discover(path: str | Path, *, needs_python: bool = True) -> Discovery:
+    """Look at a project's directory, or at its manage.py itself. An OSError says what cannot be read.
+
+    Without `needs_python` none is looked for: somebody has named one.
+    """
     given = Path(path).absolute()
     root = given.parent if given.is_file() else given
     notes: list[str] = []
@@ -40,7 +44,7 @@ def discover(path: str | Path) -> Discovery:
         cwd=str(folder),
         launcher=(manage.name,) if manage else (),
         settings_module=settings_module(manage, notes) if manage else "",
-        argv=interpreter([folder, root], notes),
+        argv=interpreter([folder, root], notes) if needs_python else (),
         env_file=env_file([folder, root], notes),
         notes=tuple(notes),
     )
@@ -120,9 +124,8 @@ def interpreter(roots: list[Path], notes: list[str]) -> tuple[str, ...]:
     paths = [os.path.normpath(root / name / "bin" / "python") for root in roots for name in ENVIRONMENTS]
     found = [path for path in dict.fromkeys(paths) if os.access(path, os.X_OK)]
     if not found:
-        notes.append(
-            "No virtual environment (.venv, venv, env) beside it: name the Python that has its packages."
-        )
+        dead = next((Path(path) for path in paths if Path(path).is_symlink()), None)
+        notes.append(dead_link(dead) if dead else NO_ENVIRONMENT)
         return ()
     notes.append(f"The interpreter is {found[0]}.")
     if len(found) > 1:
@@ -130,11 +133,19 @@ def interpreter(roots: list[Path], notes: list[str]) -> tuple[str, ...]:
     return (found[0],)
 
 
+def dead_link(path: Path) -> str:
+    return (
+        f"{path} is a link to {path.readlink()}, which does not exist or may not be executed here: a virtual "
+        "environment fits only the machine or container that it was made on. Make it anew, or name the "
+        "Python."
+    )
+
+
 def env_file(roots: list[Path], notes: list[str]) -> str:
     paths = [str(root / name) for root in roots for name in ENV_FILES]
     found = [path for path in dict.fromkeys(paths) if Path(path).is_file()]
     if not found:
-        notes.append("No .env file beside it: declare what the project reads from its environment.")
+        notes.append("No .env file beside it: if the project reads its environment, declare what it reads.")
         return ""
     notes.append(f"The environment file is {found[0]}.")
     return found[0]

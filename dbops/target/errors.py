@@ -271,7 +271,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "bad_directory": (
         DirectoryMissing,
         "{name} cannot be started: ",
-        "Nothing was changed. Correct the working directory of the target.",
+        "Nothing was changed. Correct the working directory of the target, or let that user enter it.",
     ),
     "unreachable": (
         TargetUnreachable,

@@ -62,6 +62,7 @@ class Hub:
         if not self._mailboxes and self._reader is not None:
             reader, self._reader = self._reader, None
             reader.cancel()
+            self._forget(self._pubsub)
         elif self._pubsub is not None:
             with suppress(RedisError, OSError):
                 await self._pubsub.unsubscribe(name)
@@ -71,8 +72,9 @@ class Hub:
         pause = FIRST_PAUSE_S
         while True:
             client = aioredis.Redis.from_url(conf.redis_url(), socket_connect_timeout=2)
+            pubsub = client.pubsub()
             try:
-                async with client.pubsub() as pubsub:
+                async with pubsub:
                     self._pubsub = pubsub
                     await pubsub.subscribe(*self._mailboxes)
                     async for message in pubsub.listen():
@@ -82,11 +84,16 @@ class Hub:
                 if pause == FIRST_PAUSE_S:
                     logger.warning("the live tail is away, followers read the rows: %s", error)
             finally:
-                self._pubsub = None
-                self._confirmed.clear()
+                self._forget(pubsub)
                 await client.aclose()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _forget(self, pubsub: Any) -> None:
+        """Nothing of a reader that came since: one that is cancelled may end while the next already reads."""
+        if self._pubsub is pubsub:
+            self._pubsub = None
+            self._confirmed.clear()
 
     def _is_back(self, pause: float) -> float:
         """It spoke: a connection alone proves nothing."""

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from dbops.models.away import DISK_FULL, READ_ONLY, is_away, sqlstate
+from dbops.models.away import DISK_FULL, READ_ONLY, is_away, is_late, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +21,26 @@ def failed(request: HttpRequest) -> HttpResponse:
 
 
 def away(request: HttpRequest, problem: BaseException) -> HttpResponse:
-    logger.warning("%s is not answered, our database fails: %s", request.path, problem)
+    logger.warning("%r is not answered, our database fails: %s", request.path, problem)
     headers = {"Retry-After": str(RETRY_AFTER_S), "Cache-Control": "no-store"}
     if "text/event-stream" in request.headers.get("Accept", ""):
         return HttpResponse(words(problem), status=503, content_type="text/plain", headers=headers)
     # Without the request: no context processor may ask the database.
     page = render_to_string(
-        "503.html", {"words": words(problem), "acted": request.method not in ("GET", "HEAD")}
+        "503.html",
+        {
+            "words": words(problem),
+            "acted": request.method not in ("GET", "HEAD"),
+            "retry_after": RETRY_AFTER_S,
+        },
     )
     return HttpResponse(page, status=503, headers=headers)
 
 
 def words(problem: BaseException) -> str:
+    if is_late(problem):
+        return (
+            "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
+        )
     said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
     return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"

@@ -317,13 +317,13 @@ print(job.pk)
 
 
 def top_line(page: Page) -> str:
-    """The number of the line that stands highest in the viewer's window."""
+    """The number of the line that stands highest in the viewer's window; "" while lines are put in place."""
     number: str = page.evaluate(
         """() => {
           const box = document.getElementById('transcript').getBoundingClientRect();
           const rows = [...document.querySelectorAll('#transcript .line')];
           const seen = rows.find((row) => row.getBoundingClientRect().top >= box.top);
-          return seen.querySelector('.line__number').textContent;
+          return seen ? seen.querySelector('.line__number').textContent : '';
         }"""
     )
     return number

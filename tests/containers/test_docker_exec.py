@@ -153,7 +153,7 @@ def test_a_container_that_was_killed_blocks_its_database_until_it_runs_again(
             wait_for_the_query(there)
             docker("kill", there.shop)
         assert state(job) == "lost", job.outcome
-        assert "It is not proven that all of it has ended: its target cannot be inspected" in job.outcome
+        assert "It is not proven that all of it has ended: its database cannot be looked at" in job.outcome
         assert "is not running" in job.outcome and "Nothing was changed" not in job.outcome
         with pytest.raises(launch.RefusedError, match="one job at a time changes a database"):
             ask(sleeps)
@@ -202,7 +202,7 @@ def test_a_target_cut_off_from_its_database_ends_and_what_the_server_still_does_
             launch.cancel(job, ALICE)
         assert state(job) == "lost", job.outcome
         assert job.outcome.startswith("Cancelled by alice: ")
-        assert "It is not proven that all of it has ended: its target cannot be inspected" in job.outcome
+        assert "It is not proven that all of it has ended: its database cannot be looked at" in job.outcome
         assert there.psql(QUERY) and there.psql(HELD) == "1"
         until(lambda: there.psql(JOBS) == "", "the server has found out", seconds=90)
     finally:

@@ -29,6 +29,11 @@ pytestmark = pytest.mark.django_db
 Break = Callable[[Project, Target], object]
 HERE = sys.executable
 VERSION = sys.version.split()[0]
+WITHOUT_LIBPQ = """
+import ctypes.util, sys
+sys.modules.update(psycopg2=None, psycopg_c=None, psycopg_binary=None)
+ctypes.util.find_library = lambda name: None
+"""
 DECLARE = "Declare it at the target: under env, in its env_file or, where it is a secret, under secret_env."
 COMMAND = "Nothing was changed. Correct the command that starts the target's Python."
 
@@ -49,6 +54,11 @@ def engine(name: str, model: str = "") -> Break:
         project.write("shop/models.py", f"from django.db import models\n{model}\n")
 
     return change
+
+
+def without_libpq(project: Project, _: Target) -> None:
+    project.databases = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}}
+    project.settings(WITHOUT_LIBPQ)
 
 
 def directory(path: str) -> Break:
@@ -87,7 +97,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no directory": (
         directory("/srv/nowhere"),
         "Its working directory /srv/nowhere cannot be entered: No such file or directory. Nothing was "
-        "changed. Correct the working directory of the target.",
+        "changed. Correct the working directory of the target, or let that user enter it.",
     ),
     "a file as directory": (directory("/etc/passwd"), "/etc/passwd cannot be entered: Not a directory."),
     "no launcher": (
@@ -238,8 +248,13 @@ BROKEN: dict[str, tuple[Break, str]] = {
         engine("django.db.backends.mysql", A_MODEL),
         f'"{HERE} -m pip install mysqlclient" installs it there.',
     ),
+    "psycopg 3 without libpq": (
+        without_libpq,
+        f"The database driver of the package psycopg[binary] does not load in {HERE} (ImportError: no pq "
+        "wrapper available.",
+    ),
 }
-AWAY = ("no driver of",)
+AWAY = ("no driver of", "psycopg 3 without")
 
 
 @pytest.fixture

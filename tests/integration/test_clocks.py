@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -66,6 +67,28 @@ def test_our_database_is_asked_for_the_time_now_and_then(
     # What was measured under the other count is good for nobody else.
     monkeypatch.undo()
     clock.measure()
+
+
+def test_what_one_thread_measures_while_another_reads_is_not_mixed_with_what_was_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, sql_before = clock.passed, "SELECT clock_timestamp() - interval '29 s'"
+    monkeypatch.setattr(clock, "passed", lambda: real() - 29)
+    with connection.execute_wrapper(lambda execute, sql, *rest: execute(sql_before, *rest)):
+        clock.measure()
+    calls: list[float] = []
+
+    def passed() -> float:
+        calls.append(real())
+        if len(calls) == 2:
+            clock.measure()
+        return real()
+
+    monkeypatch.setattr(clock, "passed", passed)
+    read = clock.now()
+    assert len(calls) > 2, "it was measured in the middle"
+    monkeypatch.undo()
+    assert abs(clock.now() - read) < SOON
 
 
 def test_a_job_is_asked_for_claimed_kept_alive_and_ended_by_the_databases_clock(

@@ -235,6 +235,12 @@ def test_add_target_finds_everything_by_itself_and_inspects(tmp_path: Path) -> N
         ("shop", "/no/such/path", "/no/such/path does not exist. Nothing was added."),
         ("Bad Name", str(EXAMPLES / "blog"), "Use lower-case letters"),
         ("taken", str(EXAMPLES / "blog"), "There is a target taken already."),
+        # Root may read everything; that a name is too long it is told as well.
+        (
+            "shut",
+            f"/srv/{'x' * 300}",
+            "xxx cannot be read: File name too long. Nothing was added. The user that",
+        ),
     ],
 )
 def test_add_target_refuses_with_a_sentence(

@@ -48,7 +48,7 @@ def test_a_cancelled_job_that_the_server_has_not_let_go_of_blocks_the_database_u
             launch.cancel(job, ALICE)
         assert state(job) == "lost", job.outcome
         assert job.outcome.startswith("Cancelled by alice: it did not end by itself in time and was ")
-        assert "It is not proven that all of it has ended: its target cannot be inspected" in job.outcome
+        assert "It is not proven that all of it has ended: its database cannot be looked at" in job.outcome
         assert query_runs(postgres_url), "the server works on"
         with pytest.raises(launch.RefusedError, match="one job at a time changes a database"):
             ask(job.database.target)

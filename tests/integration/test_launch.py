@@ -107,6 +107,26 @@ def test_of_one_form_sent_for_two_databases_at_once_one_is_refused(make_database
     assert others == ["This form was already sent for job "] * 5
 
 
+# Without a guard
+
+
+@pytest.mark.django_db
+def test_where_there_is_no_guard_one_job_at_a_time_works_for_a_target(make_database: MakeDatabase) -> None:
+    """Its aliases may lead to one database, and nothing tells."""
+    first, replica, log = (
+        make_database(alias=alias, vendor=vendor)
+        for alias, vendor in (("default", "mysql"), ("replica", "mysql"), ("log", "postgresql"))
+    )
+    job = launch.start(first, "migrate", {}, ALICE, key=uuid.uuid4()).job
+    with pytest.raises(launch.RefusedError, match="no guard for mysql") as refused:
+        launch.start(replica, "migrate", {}, ALICE, key=uuid.uuid4())
+    assert refused.value.job == job and f"Job {job.pk} (migrate on shop/default" in str(refused.value)
+    others = [log, make_database("blog", vendor="mysql")]
+    assert all(launch.start(other, "migrate", {}, ALICE, key=uuid.uuid4()).new for other in others)
+    assert launch.cancel(job, ALICE)
+    assert launch.start(replica, "migrate", {}, ALICE, key=uuid.uuid4()).new
+
+
 # Cancelling
 
 

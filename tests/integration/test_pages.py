@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from dbops.models import AuditEvent, Inspection, Job, Step, Target, TargetDatabase
+from dbops.models import AuditEvent, Inspection, Job, Step, Target, TargetDatabase, clock
 from dbops.models.status import Status
 from tests.integration.conftest import PASSWORD, MakeDatabase, MakeTarget
 
@@ -509,7 +509,7 @@ def test_staff_resolves_a_lost_job_with_a_reason(
     assert resolve(staff, job)["Location"] == job.get_absolute_url()
     job.refresh_from_db()
     outcome = (
-        "The worker vanished. staff resolved it: looked: no session is left. "
+        "The worker stopped giving signs of life. staff resolved it: looked: no session is left. "
         "Whether all of it has ended was not proven by opsdash."
     )
     assert (job.state, job.outcome, job.version > version) == ("failed", outcome, True)
@@ -562,6 +562,25 @@ def test_the_page_of_a_lost_job_offers_the_resolution_to_staff_only(
     for client in (staff, operator):
         page = text(client, other.get_absolute_url())
         assert "resolution/" not in page and "Staff can resolve it" not in page
+
+
+def test_of_a_lost_job_the_page_says_when_it_was_last_heard_of_and_claims_no_step_for_running(
+    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
+) -> None:
+    now = clock.now()
+    job = make_job(
+        known("shop", "pending"),
+        state="lost",
+        started_at=now - timedelta(minutes=9),
+        heartbeat_at=now - timedelta(seconds=31),
+    )
+    job.steps.create(
+        position=1, kind="migration", name="a.0001", state="running", started_at=now - timedelta(minutes=8)
+    )
+    page = text(operator, job.get_absolute_url())
+    assert "the last sign of life came <time" in page and ">31 s ago<" in page
+    assert "data-elapsed-since" not in page and "status--running" not in page
+    assert '<span class="status status--unknown">unknown</span>' in page
 
 
 @pytest.mark.parametrize(

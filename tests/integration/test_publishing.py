@@ -161,7 +161,7 @@ def test_the_message_of_a_job_never_expires(make_job: MakeJob) -> None:
     assert [headers["expires"] for headers in messages_in(job.queue)] == [None]
 
 
-def test_a_job_that_waits_is_told_again_only_when_its_queue_is_empty(make_job: MakeJob) -> None:
+def test_a_job_that_waits_is_told_again_only_when_its_message_is_gone(make_job: MakeJob) -> None:
     long_ago = timezone.now() - timedelta(minutes=5)
     job = make_job(queue=own_queue(), published_at=long_ago)
     for _ in range(3):
@@ -170,6 +170,22 @@ def test_a_job_that_waits_is_told_again_only_when_its_queue_is_empty(make_job: M
     assert len(messages_in(job.queue)) == 1
     tasks.sweep_jobs()
     assert len(messages_in(job.queue)) == 1, "its message was lost"
+
+
+def test_one_whose_message_was_lost_is_told_again_although_others_wait_in_its_queue(
+    make_job: MakeJob, make_database: MakeDatabase
+) -> None:
+    queue, long_ago = own_queue(), timezone.now() - timedelta(minutes=5)
+    fresh = [make_job(make_database(name), queue=queue) for name in ("blog", "wiki")]
+    assert all(tasks.publish_job(job) for job in fresh)
+    tasks.sweep_jobs()
+    assert len(messages_in(queue)) == 2, "none is lacking"
+    assert all(tasks.publish_job(job) for job in fresh)
+    make_job(queue=queue, published_at=long_ago)
+    for _ in range(3):
+        tasks.sweep_jobs()
+        Job.objects.update(published_at=long_ago)
+    assert len(messages_in(queue)) == 3, "as many as there are jobs"
 
 
 def test_a_lost_job_is_told_again_only_when_its_queue_is_empty(make_job: MakeJob) -> None:

@@ -201,7 +201,7 @@ def test_a_line_that_is_cut_in_the_middle_of_a_job_blocks_the_database_until_the
             until(lambda: pid_told_by(job), "the migration sleeps")
             place.cut()
         assert state(job) == "lost" and runs(pid_told_by(job)), job.outcome
-        assert "not responding" in job.outcome and "its target cannot be inspected" in job.outcome
+        assert "not responding" in job.outcome and "its database cannot be looked at" in job.outcome
         with pytest.raises(launch.RefusedError, match="one job at a time changes a database"):
             ask(job.database.target)
         place.mend()

@@ -123,7 +123,7 @@ def test_a_server_that_is_killed_and_stays_away_leaves_the_end_open_until_it_can
         server.kill()
     assert state(job) == "lost"
     assert "It is not proven that all of it has ended" in job.outcome
-    assert "its target cannot be inspected" in job.outcome and "onnection refused" in job.outcome
+    assert "its database cannot be looked at" in job.outcome and "onnection refused" in job.outcome
     assert "Nothing else may change this database until that is known." in job.outcome
     assert "succeeded" not in job.outcome and "Recorded" not in job.outcome
     assert look_again(job).state == "lost", "it is away still"
@@ -172,6 +172,27 @@ def test_a_server_that_vanishes_after_the_last_migration_leaves_the_end_open_unt
 
 
 FIRST = [("shop", "0001_item")]
+
+
+def test_a_failure_that_the_agent_reported_while_the_server_vanished_stays_one(
+    make_target: MakeTarget, project: Project, server: Server
+) -> None:
+    """All it planned is recorded, as is seen later; a receiver of post_migrate failed."""
+    project.migration("0002_query", 'migrations.RunSQL("INSERT INTO item SELECT 1")', after=FIRST)
+    raises = "        time.sleep(0.05)\n    raise ValueError('the receiver broke')"
+    project.write("shop/apps.py", WAITS_AT_THE_END.replace("        time.sleep(0.05)", raises))
+    job = ask(inspected(make_target, project, [sys.executable]))
+    with performed(job):
+        until(lambda: "all is committed" in "".join(read_all(job.pk)), "it is at its end")
+        server.kill()
+        project.write("go-on", "")
+    assert state(job) == "lost"
+    server.start()
+    assert look_again(job).state == "failed"
+    assert (job.error_type, job.facts["concluded"]) == ("TargetFailed", "failed")
+    assert "ValueError: the receiver broke" in job.outcome and "the receiver broke" in job.error_traceback
+    assert "Recorded in the database by now: shop.0001_item, shop.0002_query; nothing is left" in job.outcome
+    assert job.steps.get(kind="post_migrate").state == "failed"
 
 
 def test_a_server_that_vanishes_after_the_agent_read_what_is_recorded_changes_nothing_of_that(

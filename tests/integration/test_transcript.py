@@ -18,6 +18,7 @@ from dbops.models import Job, TranscriptChunk
 from dbops.models.job import FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import following, live
+from dbops.transcript import hub as hubs
 from dbops.transcript import recorder as recording
 from dbops.transcript.following import Changed, Ended, Tail, follow
 from dbops.transcript.reading import Lines, read_after, read_all, read_last
@@ -266,6 +267,22 @@ async def test_redis_dropping_every_connection_costs_no_line(make_job: MakeJob, 
     await end(job)
     heard = await asyncio.wait_for(following_it, 20)
     assert lines_of(heard) == [str(number) for number in range(30)]
+
+
+async def test_who_comes_at_the_moment_when_the_last_one_leaves_hears_all(monkeypatch: Any) -> None:
+    monkeypatch.setattr(hubs, "CONFIRMATION_S", 60)
+    for _ in range(3):
+        hub = hubs.Hub()
+        first, second, third = hub.mailbox(900001), hub.mailbox(900002), hub.mailbox(900003)
+        await first.__aenter__()
+        leaving = asyncio.create_task(first.__aexit__(None, None, None))
+        await asyncio.wait_for(second.__aenter__(), 10)
+        await leaving
+        heard = await asyncio.wait_for(third.__aenter__(), 10)
+        await sync_to_async(live.publish_change)(900003)
+        await asyncio.wait_for(heard.get(), 10)
+        await third.__aexit__(None, None, None)
+        await second.__aexit__(None, None, None)
 
 
 async def test_open_followers_hold_no_database_connection(make_job: MakeJob) -> None:

@@ -3,24 +3,27 @@
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from dbops import launch
-from dbops.execute import execute
+from dbops import launch, truth
+from dbops.execute import _write_end, _write_lost, execute
 from dbops.heartbeat import Heartbeat
 from dbops.inspection import inspect_now
 from dbops.loss import find_lost, resolve_lost
-from dbops.models import Inspection, Job, Step, Target
+from dbops.models import Inspection, Job, Step, Target, away
 from dbops.models.job import FenceLostError
+from dbops.redaction import Redactor
 from dbops.steps import Steps
+from dbops.truth import Result, with_truth
 from tests.integration.conftest import ALICE, EXAMPLES, MakeTarget, default_of, make_shop
 from tests.integration.holding import held_guard
 from tests.integration.worker import until
@@ -97,23 +100,50 @@ def test_a_job_asked_for_on_one_database_never_runs_on_another(
 ) -> None:
     """The environment of the target changed between the inspection and the worker's claim."""
     job = launch.start(default_of(shop), "migrate", {}, ALICE, key=uuid.uuid4()).job
-    other = f"{postgres_url}_other"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{other.rpartition("/")[2]}"')
-    variable = shop.variables.get(name="DATABASE_URL")
-    variable.keep(other, secret=True)
-    variable.save()
-    try:
+    with led_to_another_database(shop, postgres_url) as other:
         execute(job.pk, "worker")
         job.refresh_from_db()
-        with psycopg.connect(other) as connection:
-            row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
-    finally:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{other.rpartition("/")[2]}" WITH (FORCE)')
+        with psycopg.connect(other) as there:
+            row = there.execute("SELECT to_regclass('django_migrations')").fetchone()
     assert (job.state, job.error_type) == ("failed", "OtherDatabase")
     assert row == (None,)
     assert job.database_name == postgres_url.rpartition("/")[2]
+    assert "could not be read afterwards: for the same reason." in job.outcome
+
+
+@contextmanager
+def led_to_another_database(target: Target, url: str) -> Iterator[str]:
+    """Its environment is changed to an empty one, and back."""
+    other = f"{url}_other"
+    name = other.rpartition("/")[2]
+    variable = target.variables.get(name="DATABASE_URL")
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        variable.keep(other, secret=True)
+        variable.save()
+        try:
+            yield other
+        finally:
+            variable.keep(url, secret=True)
+            variable.save()
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_a_job_whose_target_leads_to_opsdash_s_own_database_ends_and_names_nothing_of_that(
+    shop: Target,
+) -> None:
+    job = launch.start(default_of(shop), "migrate", {}, ALICE, key=uuid.uuid4()).job
+    own = connection.settings_dict
+    variable = shop.variables.get(name="DATABASE_URL")
+    url = f"postgres://{own['USER']}:{own['PASSWORD']}@{own['HOST']}:{own['PORT']}/{own['NAME']}"
+    variable.keep(url, secret=True)
+    variable.save()
+    execute(job.pk, "worker")
+    job.refresh_from_db()
+    assert (job.state, job.error_type) == ("failed", "OwnDatabase")
+    assert "could not be read afterwards: for the same reason." in job.outcome
+    assert "No migration was recorded" not in job.outcome and "cannot be read" not in job.outcome
+    assert job.facts["recorded"] is None
 
 
 def test_a_secret_that_cannot_be_unsealed_ends_the_job_with_a_sentence(shop: Target) -> None:
@@ -200,7 +230,101 @@ def test_a_lost_job_whose_target_cannot_be_inspected_stays_lost_and_says_why(
     job = lost(shop, make_job)
     Target.objects.filter(pk=shop.pk).update(python=["/nowhere/python"])
     assert look(job).state == "lost"
-    assert "its target cannot be inspected" in job.outcome and "staff can resolve it" in job.outcome
+    assert "its database cannot be looked at" in job.outcome and "staff can resolve it" in job.outcome
+
+
+def test_a_lost_job_whose_target_leads_to_another_database_by_now_is_not_ended_by_what_that_one_holds(
+    shop: Target, make_job: MakeJob, postgres_url: str
+) -> None:
+    job = lost(shop, make_job, identity=default_of(shop).identity)
+    with held_guard(postgres_url, "opsdash job"), led_to_another_database(shop, postgres_url):
+        assert look(job).state == "lost"
+    words = "The alias default leads to another database than the one the job was asked for"
+    assert f"its database cannot be looked at ({words})" in job.outcome
+    assert look(job).state == "failed", "it leads back"
+
+
+def test_a_lost_job_whose_alias_is_not_there_any_more_says_so(shop: Target, make_job: MakeJob) -> None:
+    job = lost(shop, make_job)
+    shop.databases.update(alias="legacy")
+    assert look(job).state == "lost"
+    assert "The alias legacy is not among those that the target's settings name" in job.outcome
+
+
+def test_a_lost_job_whose_plan_is_recorded_and_whose_receivers_were_at_work_did_not_succeed(
+    shop: Target, make_job: MakeJob
+) -> None:
+    run(shop, app="customers")
+    job = lost(shop, make_job)
+    Step.objects.create(job=job, position=1, kind="migration", name=FIRST, state="running")
+    after = Step.objects.create(
+        job=job, position=2, kind="post_migrate", name="post_migrate", state="running"
+    )
+    assert (look(job).state, job.error_type) == ("failed", "WorkerLost")
+    assert "Nothing that is recorded shows whether post_migrate came to its end." in job.outcome
+    after.refresh_from_db()
+    assert after.state == "failed"
+    assert job.steps.get(position=1).state == "succeeded"
+
+
+FIRST = "customers.0001_initial"
+
+
+@pytest.mark.parametrize(
+    ("concluded", "plan", "ended"),
+    [
+        ("failed", [FIRST], ("failed", "TargetFailed")),
+        ("cancelled", [FIRST], ("cancelled", "TargetFailed")),
+        ("succeeded", [FIRST], ("succeeded", "")),
+        ("succeeded", [], ("succeeded", "")),
+        ("succeeded", [FIRST, "catalog.0001_initial"], ("failed", "LeftUnapplied")),
+    ],
+)
+def test_what_the_worker_knew_of_the_end_of_a_job_that_it_left_lost_stays_true(
+    shop: Target, make_job: MakeJob, concluded: str, plan: list[str], ended: tuple[str, str]
+) -> None:
+    """Also that there was nothing to apply. Only what is lacking can show that it was not as it looked."""
+    run(shop, app="customers")
+    job = lost(shop, make_job, cancel_asked_at=timezone.now())
+    facts = {"how_lost": "So it ended.", "concluded": concluded, "plan": plan}
+    Job.objects.filter(pk=job.pk).update(facts=facts, error_type="TargetFailed", error_traceback="Traceback")
+    assert (look(job).state, job.error_type) == ended
+    assert job.outcome.startswith("So it ended. The guard is free")
+    assert job.facts["recorded"] == [pair.split(".") for pair in plan[:1]]
+    assert ("are not recorded: catalog.0001_initial." in job.outcome) == (len(plan) == 2)
+    assert job.error_traceback == "Traceback"
+
+
+def test_a_failed_job_is_lost_while_a_guard_without_a_name_is_held_and_ends_while_another_s_is(
+    shop: Target, make_job: MakeJob, postgres_url: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(truth, "REST_S", 0)
+    job = make_job(default_of(shop), state="running", backend_pid=4711)
+    failed = Result("failed", "It failed.", "TargetFailed", facts={"recorded_known": False})
+    with held_guard(postgres_url, ""):
+        result = with_truth(job, failed, [])
+    assert (result.state, result.facts["concluded"]) == ("lost", "failed")
+    assert "something still holds the guard of the database" in result.outcome
+    with held_guard(postgres_url, "somebody"):
+        assert with_truth(job, failed, []).state == "failed"
+
+
+def test_a_job_that_was_called_lost_a_moment_before_its_worker_gives_it_up_keeps_what_that_knows(
+    shop: Target, make_job: MakeJob
+) -> None:
+    job = lost(shop, make_job)
+    given_up = Result("lost", "It is not proven.", "ConnectionLost", "Traceback", {"plan": [FIRST]})
+    given_up.facts.update(how_lost="The line was cut.", concluded="failed")
+    _write_lost(job, given_up, Redactor(()))
+    # The acknowledgement was lost: once more.
+    _write_lost(job, given_up, Redactor(()))
+    given_up_row = Job.objects.get(pk=job.pk)
+    assert (given_up_row.state, given_up_row.fence) == ("lost", job.fence + 1)
+    assert (given_up_row.how_lost, given_up_row.error_traceback) == ("The line was cut.", "Traceback")
+    look(job)
+    assert (job.state, job.error_type, job.facts["plan"]) == ("failed", "ConnectionLost", [FIRST])
+    with pytest.raises(FenceLostError):
+        _write_lost(given_up_row, given_up, Redactor(()))
 
 
 def test_a_lost_job_that_did_all_its_work_succeeded(shop: Target, make_job: MakeJob) -> None:
@@ -282,6 +406,67 @@ def test_a_step_whose_write_failed_half_way_counts_once(make_job: MakeJob, monke
 
 def broken(*_: Any, **__: Any) -> None:
     raise OperationalError("gone")
+
+
+# The end
+
+
+def cut_off_once(monkeypatch: Any) -> list[int]:
+    """Our database ends the connection between the last write of the row and that of its steps."""
+    close, calls = Steps.close, []
+
+    def cut_off(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        close(*arguments)
+
+    monkeypatch.setattr(Steps, "close", cut_off)
+    monkeypatch.setattr(away, "PAUSE_S", 0)
+    return calls
+
+
+def test_an_end_is_written_with_its_steps_or_not_at_all(make_job: MakeJob, monkeypatch: Any) -> None:
+    job = make_job(state="running", fence=1)
+    step = Step.objects.create(job=job, position=1, kind="migration", name=FIRST, state="running")
+    calls = cut_off_once(monkeypatch)
+    away.patiently(lambda: _write_end(job, Result("failed", "It failed."), Redactor(())))
+    job.refresh_from_db()
+    step.refresh_from_db()
+    assert (job.state, job.version, step.state, len(calls)) == ("failed", 1, "failed", 2)
+
+
+def test_an_end_whose_acknowledgement_was_lost_is_written_once(make_job: MakeJob) -> None:
+    job = make_job(state="cancelling", fence=1)
+    for _ in range(2):
+        _write_end(job, Result("cancelled", "Cancelled by alice."), Redactor(()))
+    assert Job.objects.get(pk=job.pk).version == 1
+    with pytest.raises(FenceLostError):
+        _write_end(job, Result("failed", "It failed."), Redactor(()))
+
+
+def test_an_end_is_not_written_over_that_of_another(make_job: MakeJob) -> None:
+    job = make_job(state="failed", fence=2, finished_at=timezone.now())
+    job.fence = 1
+    with pytest.raises(FenceLostError):
+        _write_end(job, Result("failed", "It failed."), Redactor(()))
+
+
+def test_the_end_of_a_lost_job_is_written_with_its_steps_or_not_at_all(
+    shop: Target, make_job: MakeJob, monkeypatch: Any
+) -> None:
+    job = lost(shop, make_job)
+    step = Step.objects.create(job=job, position=1, kind="migration", name=FIRST, state="running")
+    calls = cut_off_once(monkeypatch)
+    with pytest.raises(OperationalError):
+        look(job)
+    connection.close()
+    job.refresh_from_db()
+    assert job.state == "lost"
+    assert look(job).state == "failed"
+    step.refresh_from_db()
+    assert (step.state, len(calls)) == ("failed", 2)
 
 
 # Cancel against finish

@@ -37,6 +37,7 @@ def test_a_new_env_has_made_up_secrets_that_only_its_owner_reads(checkout: Path)
     assert told.returncode == 0, told.stderr
     values = values_in(checkout / ".env")
     assert all(len(values[name]) >= 44 for name in SECRET)
+    assert "DATABASE_URL" not in values, "the compose file makes it"
     assert stat.S_IMODE((checkout / ".env").stat().st_mode) == 0o600
     assert not [values[name] for name in SECRET if values[name] in told.stdout]
 

@@ -68,6 +68,23 @@ def test_the_interpreter_s_link_is_not_resolved(root: Path) -> None:
     assert "true" not in discover(root).argv[0]
 
 
+def test_an_environment_of_another_machine_is_named_and_not_called_missing(root: Path) -> None:
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "bin" / "python").symlink_to("/opt/gone/bin/python3")
+    found = discover(root)
+    assert found.argv == ()
+    assert any(
+        f"{root}/.venv/bin/python is a link to /opt/gone/bin/python3, which does not exist" in note
+        for note in found.notes
+    )
+
+
+def test_where_a_python_was_named_none_is_looked_for(root: Path) -> None:
+    put_interpreter(root / "venv")
+    found = discover(root, needs_python=False)
+    assert found.argv == () and not any("environment (" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("source", "module"),
     [

@@ -25,21 +25,39 @@ def inspect_first(command: ShellCommand, targets: Collection[Target]) -> None:
     elsewhere = [target for target in targets if target.is_served_elsewhere]
     for target in elsewhere:
         launch.inspect(target, shell_actor())
-    deadline = time.monotonic() + conf.knob("INSPECTION_TIMEOUT_S") + MARGIN_S
+    asked_at = time.monotonic()
     for target in targets:
         if not target.is_served_elsewhere:
             inspect_now(target)
-    for target in elsewhere:
-        _await(command, target, deadline)
+    _await(command, elsewhere, asked_at)
 
 
-def _await(command: ShellCommand, target: Target, deadline: float) -> None:
-    while not Target.objects.filter(pk=target.pk, inspected_at__gt=F("inspection_asked_at")).exists():
-        if time.monotonic() > deadline:
-            command.refuse(
-                Exit.TIMED_OUT,
-                f"{target.name} was not inspected: no worker of the queue {target.inspect_queue} has done it "
-                "in time. It is asked for and will be done when one runs. Without --inspect you see what was "
-                "known before.",
-            )
-        time.sleep(POLL_S)
+def _await(command: ShellCommand, waiting: Collection[Target], asked_at: float) -> None:
+    """One worker may do all of its queue: the time of each begins when the one before it is done."""
+    heard_at = {target.inspect_queue: asked_at for target in waiting}
+    while waiting:
+        done = _inspected(waiting)
+        heard_at.update((target.inspect_queue, time.monotonic()) for target in waiting if target.pk in done)
+        waiting = [target for target in waiting if target.pk not in done]
+        for target in waiting:
+            if (
+                time.monotonic()
+                > heard_at[target.inspect_queue] + conf.knob("INSPECTION_TIMEOUT_S") + MARGIN_S
+            ):
+                _give_up(command, target)
+        if waiting:
+            time.sleep(POLL_S)
+
+
+def _inspected(targets: Collection[Target]) -> set[int]:
+    asked = Target.objects.filter(pk__in=[target.pk for target in targets])
+    return set(asked.filter(inspected_at__gt=F("inspection_asked_at")).values_list("pk", flat=True))
+
+
+def _give_up(command: ShellCommand, target: Target) -> None:
+    command.refuse(
+        Exit.TIMED_OUT,
+        f"{target.name} was not inspected: no worker of the queue {target.inspect_queue} has done it "
+        "in time. It is asked for and will be done when one runs. Without --inspect you see what was "
+        "known before.",
+    )

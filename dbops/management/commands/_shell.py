@@ -5,9 +5,11 @@ import sys
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as OwnDatabaseError
 
 from dbops.exits import Exit
 from dbops.models import Target, TargetDatabase
+from dbops.models.away import is_away
 from dbops.plain import plain
 from dbops.sealing import CannotUnsealError
 
@@ -23,6 +25,10 @@ class ShellCommand(BaseCommand):
             return super().execute(*args, **options)
         except CannotUnsealError as error:
             raise CommandError(str(error)) from None
+        except OwnDatabaseError as error:
+            if not is_away(error):
+                raise
+            raise CommandError(away_words(error)) from None
 
     def tell(self, text: str) -> None:
         """A text for a person, whose terminal nothing in it may steer."""
@@ -38,6 +44,14 @@ class ShellCommand(BaseCommand):
     def refuse(self, code: Exit, sentence: str) -> NoReturn:
         self.stderr.write(plain(sentence))
         sys.exit(int(code))
+
+
+def away_words(error: OwnDatabaseError) -> str:
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    return (
+        f"opsdash's own database does not answer: {said}. Jobs that run go on. Whether this command has done "
+        "its work is not known: when the database answers (manage.py wait_for_db), look before you ask again."
+    )
 
 
 def find_target(name: str) -> Target:

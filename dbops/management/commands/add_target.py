@@ -1,3 +1,4 @@
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,26 @@ class Command(ShellCommand):
         )
 
     def handle(self, *, name: str, path: Path, **options: Any) -> None:
-        if not path.exists():
-            raise CommandError(f"{path} does not exist. Nothing was added.")
         if Target.objects.filter(name=name).exists():
             raise CommandError(f"There is a target {name} already. Nothing was added. Choose another name.")
-        found = discover(path)
-        for note in found.notes:
-            self.tell(note)
+        found = self._look(path, needs_python=not options["python"])
         target = self._declare(name, found, options)
         self.tell(f"Added the target {name}.")
         self._inspect(target)
+
+    def _look(self, path: Path, *, needs_python: bool) -> Discovery:
+        try:
+            if not path.exists():
+                raise CommandError(f"{path} does not exist. Nothing was added.")
+            found = discover(path, needs_python=needs_python)
+        except OSError as problem:
+            raise CommandError(
+                f"{problem.filename} cannot be read: {problem.strerror}. Nothing was added. The user that "
+                f"runs this (uid {os.getuid()}), and the workers' user, must be able to read the project."
+            ) from None
+        for note in found.notes:
+            self.tell(note)
+        return found
 
     def _declare(self, name: str, found: Discovery, options: dict[str, Any]) -> Target:
         python = as_seen_from_here(options["python"] or "") or list(found.argv)

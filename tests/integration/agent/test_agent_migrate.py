@@ -290,3 +290,21 @@ def test_a_migration_whose_failure_is_swallowed_is_not_finished(shop: Project) -
     record = migrate(shop.address())
     assert b"swallowed" in record.output
     assert [event["name"] for event in record.events("step_failed")] == ["0004_breaks"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    {}['n']\nexcept KeyError as problem:\n    raise problem from problem",
+        "a, b = KeyError('n'), ValueError()\na.__cause__, b.__cause__ = b, a\nraise a",
+    ],
+    ids=["itself", "one another"],
+)
+def test_an_exception_that_was_raised_from_itself_is_a_failure_like_any_other(
+    shop: Project, source: str
+) -> None:
+    shop.python("0004_circle", source)
+    record = migrate(shop.address())
+    assert (record.failure.type, record.failure.message) == ("failed", "KeyError: 'n'")
+    assert record.failure.facts["recorded_after"] == [["shop", name] for name in ALL]
+    assert "0004_circle.py" in record.failure.traceback

@@ -70,6 +70,42 @@ line.close()
             assert f"{side} {name} {value}\n" in output
 
 
+REFUSES = """
+CREATE FUNCTION set_config(name text, value text, here boolean) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF name = '{}' THEN RAISE EXCEPTION 'not on this platform' USING ERRCODE = '22023'; END IF;
+    RETURN pg_catalog.set_config(name, value, here);
+END $$
+"""
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("refused", ["client_connection_check_interval", "tcp_keepalives_idle"])
+def test_a_server_that_cannot_take_one_of_the_settings_takes_the_others(
+    postgres_shop: Project, database: Database, refused: str, autocommit: bool
+) -> None:
+    with database.connect() as connection:
+        connection.execute(REFUSES.format(refused).encode())
+        connection.execute(f"ALTER DATABASE {database.name} SET search_path = public, pg_catalog".encode())
+    postgres_shop.databases["default"]["AUTOCOMMIT"] = autocommit
+    postgres_shop.settings()
+    names = {
+        "client_connection_check_interval": "2s",
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_count": "3",
+    }
+    record = migrate(postgres_shop.address(), session=WISHES, app="shop", migration="0001")
+    found = {event["purpose"]: event["confirmed"] for event in record.events("session")}["work"]
+    assert (found["application_name"], found["lock_timeout"]) == ("opsdash job 12", "1500ms")
+    taken = "client_connection_check_interval" in found
+    assert taken == (refused != "client_connection_check_interval")
+    tell = "c = schema_editor.connection.cursor()\n"
+    tell += "".join(f"c.execute('SHOW {name}')\nprint('{name}', c.fetchone()[0], '.')\n" for name in names)
+    postgres_shop.python("0004_tells", tell)
+    told = migrate(postgres_shop.address(), session=WISHES).output.decode()
+    assert [name for name, value in names.items() if f"{name} {value} ." not in told] == [refused]
+
+
 def test_what_is_not_wished_for_is_left_to_the_target(postgres_shop: Project) -> None:
     postgres_shop.databases["default"]["OPTIONS"] = {"options": "-c statement_timeout=7777"}
     postgres_shop.settings()

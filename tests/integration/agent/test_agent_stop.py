@@ -115,6 +115,18 @@ def test_a_target_that_swallows_the_query_s_cancellation_is_interrupted_all_the_
         assert listen(session).end.rung == "polite"
 
 
+def test_a_stop_ends_an_exception_whose_words_never_end(project: Project) -> None:
+    source = "class Endless(Exception):\n    def __str__(self):\n        print('ready')\n"
+    source += "        while True:\n            time.sleep(0.05)\nraise Endless"
+    project.python("0001_endless", source)
+    with start(project.address()) as session:
+        listen(session, has_said(b"ready"))
+        session.cancel()
+        record = listen(session)
+    assert (record.end.rung, record.failure.type) == ("polite", "cancelled")
+    assert record.failure.facts["recorded_after"] == []
+
+
 def test_one_that_ignores_interrupts_is_terminated(project: Project) -> None:
     project.python("0001_deaf", IGNORES_INTERRUPTS)
     with start(project.address(), grace_s=0.5) as session:

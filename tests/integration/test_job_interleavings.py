@@ -1,0 +1,165 @@
+"""Random interleavings of everybody who moves jobs: never two active ones on a database, never an edge that
+does not exist, never a job without a way to its end."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models.functions import Now
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from dbops import launch, loss
+from dbops.access import Actor
+from dbops.models import Job, Target, TargetDatabase
+from dbops.models.job import ACTIVE, FINAL, TRANSITIONS, WORKED_ON, FenceLostError
+
+pytestmark = pytest.mark.django_db
+
+STAFF = Actor(None, "staff", "192.0.2.1")
+LONG_AGO = timedelta(hours=1)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """A database of its own, and two aliases that are one database. A hold is a job as a worker has it
+    in hand: (id, fence); it may be outdated."""
+
+    jobs = Bundle("jobs")
+    holds = Bundle("holds")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.example = transaction.atomic()
+        self.example.__enter__()
+        self.seen: dict[int, str] = {}
+        self.begun: dict[int, int] = {}
+
+    @initialize()
+    def databases_are_known(self) -> None:
+        target = Target.objects.create(name=f"shop-{uuid.uuid4().hex[:8]}", python=["/nowhere"])
+        identities = ["postgres:1:1", "postgres:1:2", "postgres:1:2"]
+        self.databases = [
+            TargetDatabase.objects.create(target=target, alias=f"a{number}", identity=identity)
+            for number, identity in enumerate(identities)
+        ]
+        self.keys = [uuid.uuid4() for _ in range(5)]
+
+    @rule(target=jobs, database=st.integers(0, 2), key=st.integers(0, 4))
+    def a_person_asks(self, database: int, key: int) -> Any:
+        """Keys repeat: a form is sent twice, or a page is left open."""
+        try:
+            with transaction.atomic():
+                started = launch.start(self.databases[database], "migrate", {}, STAFF, key=self.keys[key])
+        except launch.RefusedError:
+            return multiple()
+        return started.job.pk if started.new else multiple()
+
+    @rule(target=holds, job=jobs, worker=st.sampled_from(["one", "two"]))
+    def a_message_arrives(self, job: int, worker: str) -> Any:
+        """As often as it likes, at whomever it likes."""
+        claimed = Job.objects.claim(job, worker)
+        if claimed is None:
+            return multiple()
+        self.begun[job] = self.begun.get(job, 0) + 1
+        return (job, claimed.fence)
+
+    @rule(hold=holds)
+    def its_worker_says_that_it_works(self, hold: tuple[int, int]) -> None:
+        Job.objects.move(hold[0], ["starting"], "running", held_fence=hold[1])
+
+    @rule(hold=holds)
+    def its_worker_gives_a_sign_of_life(self, hold: tuple[int, int]) -> None:
+        Job.objects.beat(*hold)
+
+    @rule(hold=holds)
+    def its_worker_is_back_after_a_pause(self, hold: tuple[int, int]) -> None:
+        Job.objects.take_back(*hold)
+
+    @rule(hold=holds)
+    def its_worker_writes_a_step(self, hold: tuple[int, int]) -> None:
+        before = Job.objects.get(pk=hold[0])
+        try:
+            Job.objects.touch(*hold, done_count=1)
+        except FenceLostError:
+            return
+        assert before.fence == hold[1] and before.state not in FINAL, "only who holds it writes"
+
+    @rule(hold=holds, state=st.sampled_from(FINAL))
+    def its_worker_ends_it(self, hold: tuple[int, int], state: str) -> None:
+        origins = [origin for origin in WORKED_ON if (origin, state) in TRANSITIONS]
+        Job.objects.move(hold[0], origins, state, held_fence=hold[1])
+
+    @rule(job=jobs)
+    def a_person_cancels(self, job: int) -> None:
+        launch.cancel(Job.objects.get(pk=job), STAFF)
+
+    @rule(job=jobs)
+    def an_hour_passes_without_a_sign_of_life(self, job: int) -> None:
+        """And the sweeper looks."""
+        Job.objects.filter(pk=job, state__in=WORKED_ON).update(heartbeat_at=Now() - LONG_AGO)
+        loss.find_lost()
+
+    @rule(job=jobs)
+    def staff_resolves_it(self, job: int) -> None:
+        try:
+            with transaction.atomic():
+                launch.resolve(Job.objects.get(pk=job), STAFF, "looked")
+        except launch.RefusedError:
+            assert Job.objects.get(pk=job).state != "lost"
+
+    @invariant()
+    def every_move_is_an_edge_and_an_end_is_an_end(self) -> None:
+        for job in Job.objects.filter(database__in=getattr(self, "databases", [])):
+            before = self.seen.get(job.pk, "queued")
+            # One rule makes at most one move of a job.
+            assert job.state == before or (before, job.state) in TRANSITIONS, (before, job.state)
+            assert (job.finished_at is not None) == (job.state in FINAL)
+            self.seen[job.pk] = job.state
+
+    @invariant()
+    def a_database_has_one_active_job_at_most(self) -> None:
+        active = Job.objects.filter(database__in=getattr(self, "databases", []), state__in=ACTIVE)
+        identities = [job.identity for job in active]
+        assert len(identities) == len(set(identities)), identities
+
+    @invariant()
+    def no_job_is_begun_twice(self) -> None:
+        assert all(times == 1 for times in self.begun.values())
+
+    def teardown(self) -> None:
+        """Whatever happened: when all workers are gone, every job comes to an end."""
+        try:
+            mine = Job.objects.filter(database__in=getattr(self, "databases", []))
+            for job in mine.filter(state="queued"):
+                launch.cancel(job, STAFF)
+            mine.filter(state__in=WORKED_ON).update(heartbeat_at=Now() - LONG_AGO)
+            for job in loss.find_lost():
+                launch.resolve(job, STAFF, "all workers are gone")
+            assert not mine.exclude(state__in=FINAL).exists()
+        finally:
+            transaction.set_rollback(True)
+            self.example.__exit__(None, None, None)
+
+
+def test_no_interleaving_leads_to_two_active_jobs_an_unknown_edge_or_a_job_without_an_end() -> None:
+    run_state_machine_as_test(
+        Interleavings,
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
