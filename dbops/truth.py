@@ -172,7 +172,8 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
     how it had ended as far as its worker knows."""
     finding = look_for_rest(job, result)
     if in_doubt(job, result, finding):
-        how = {"how_lost": result.outcome, "concluded": result.state}
+        # Behind a connection that was lost the agent may have come to any end.
+        how = {"how_lost": result.outcome, "concluded": "" if result.may_work_on else result.state}
         facts = {**result.facts, "before": {"plan": before}, **how}
         return replace(result, state="lost", outcome=still_lost(result.outcome, finding), facts=facts)
     if finding.problem and finding.problem.rstrip(".") in result.outcome:

@@ -32,6 +32,11 @@ class Channel:
     def error(self, failure: Failure) -> None:
         self._send({"type": "error", "error": failure.as_dict()}, final=True)
 
+    def leave_a_fork(self) -> None:
+        """What the target forked may outlive the supervisor's child: nobody would see or stop its work."""
+        if os.getpid() != self._pid:
+            os._exit(70)
+
     def _send(self, header: dict[str, Any], final: bool = False) -> None:
         """Blocks until the supervisor has the frame in its queue: no later output can overtake it.
 

@@ -10,7 +10,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error as DatabaseError
 
 from . import drivers, sqlite, unreachable
-from .failures import Failure, clean
+from .failures import Failure, clean, describe
 
 if TYPE_CHECKING:
     from typing import Any
@@ -115,6 +115,9 @@ def connected(connection: Any) -> tuple[str, str]:
         return "other", clean(problem)
     except DatabaseError as problem:
         return unreachable.reason(connection, problem), clean(problem)
+    except Exception as problem:
+        # A host or an option that makes no sense, a backend of the project's own: the other aliases are well.
+        return "other", clean(describe(problem))
     return "", ""
 
 
@@ -183,10 +186,12 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def recorded(connection: Any) -> list[list[str]]:
-    """The rows of django_migrations as they were made: [app, name, ISO time]. One may be there twice."""
+def recorded(connection: Any) -> list[list[Any]]:
+    """The rows of django_migrations as they were made: [app, name, ISO time]. One may be there twice.
+
+    The time is None where what SQLite holds there is none."""
     recorder = MigrationRecorder(connection)
     if not recorder.has_table():
         return []
     rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
-    return [[app, name, applied.isoformat()] for app, name, applied in rows]
+    return [[app, name, applied and applied.isoformat()] for app, name, applied in rows]

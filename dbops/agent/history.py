@@ -35,7 +35,7 @@ class History:
     error of the database is raised.
     """
 
-    def __init__(self, connection: Any, rows: list[list[str]]) -> None:
+    def __init__(self, connection: Any, rows: list[list[Any]]) -> None:
         self.connection = connection
         self.rows = rows
         self.errors: list[dict[str, str]] = []
@@ -114,11 +114,13 @@ class History:
         return ghosts, [list(key) for key in without if key in replaced]
 
 
-def fact(migration: Any, applied: dict[tuple[str, str], str]) -> dict[str, Any]:
+def fact(migration: Any, applied: dict[tuple[str, str], str | None]) -> dict[str, Any]:
+    key = (migration.app_label, migration.name)
     return {
         "app": migration.app_label,
         "name": migration.name,
-        "applied_at": applied.get((migration.app_label, migration.name)),
+        "applied": key in applied,
+        "applied_at": applied.get(key),
         "replaces": [list(key) for key in migration.replaces],
     }
 

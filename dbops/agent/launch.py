@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
+import subprocess
 import sys
 import types
 from importlib import import_module
@@ -38,8 +39,9 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     if request["settings_module"]:
         os.environ["DJANGO_SETTINGS_MODULE"] = request["settings_module"]
     try:
-        with no_other_program(arrival):
-            start_program(request["launcher"], COMMANDS[request["verb"]])
+        command = COMMANDS[request["verb"]]
+        with no_other_program(arrival), no_program_with(command, arrival):
+            start_program(request["launcher"], command)
     except BaseException as problem:
         if arrival.happened:
             raise
@@ -74,6 +76,7 @@ class Arrival:
         """A launcher that starts several commands gets one: the rest of them is left undone."""
         if self.happened:
             return
+        self.channel.leave_a_fork()
         self.happened = True
         try:
             self.channel.answer(self.perform(utility))
@@ -117,6 +120,27 @@ def no_other_program(arrival: Arrival) -> Iterator[None]:
         yield
     finally:
         os.execv, os.execve = originals
+
+
+@contextlib.contextmanager
+def no_program_with(command: str, arrival: Arrival) -> Iterator[None]:
+    """A launcher that starts another interpreter with its own words would have it run the whole command,
+    without plan and guard."""
+    popen: Any = subprocess.Popen
+    start, pid = popen.__init__, os.getpid()
+
+    def refuse_or_start(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        words = [args] if isinstance(args, (str, bytes, os.PathLike)) else list(args)
+        texts = " ".join(map(os.fsdecode, words)).split()
+        if not arrival.happened and os.getpid() == pid and command in texts:
+            raise Failure("launcher_replaced", REPLACED.format(texts[0]), "target")
+        start(self, args, *more, **options)
+
+    popen.__init__ = refuse_or_start
+    try:
+        yield
+    finally:
+        popen.__init__ = start
 
 
 def start_program(launcher: list[str], command: str) -> None:

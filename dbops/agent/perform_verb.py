@@ -10,6 +10,7 @@ connection), sqlstate and rights (see there; None where these were not the reaso
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
     expected = arguments.get("expected_identity") or ""
     connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden, expected)
     label = (arguments.get("guard") or {}).get("label") or "opsdash"
+    # What a migration starts beside us (psql, pg_restore, a script) is known to the server as this job's too.
+    os.environ["PGAPPNAME"] = label
     try:
         with guard.held(connection, label) as watch:
             kind = watch.guard.kind
@@ -65,6 +68,7 @@ class Migrate:
         identity = databases.identity(connection)
         plan = self.forward_plan(connection)
         self.channel.event("plan", migrations=plan)
+        self.channel.leave_a_fork()
         try:
             self.working = True
             self.channel.event("working")

@@ -82,15 +82,15 @@ def sqlite_reason(settings: dict[str, Any]) -> str:
 
 def tcp_reason(settings: dict[str, Any]) -> str:
     """A text in another language: is anybody there at all?"""
-    host, port = str(settings.get("HOST") or "localhost"), int(settings.get("PORT") or 5432)
-    if host.startswith("/"):
+    host, port = str(settings.get("HOST") or "localhost"), str(settings.get("PORT") or 5432)
+    if host.startswith("/") or not port.isdecimal():
         return "other"
     try:
-        socket.create_connection((host, port), TCP_TIMEOUT_S).close()
+        socket.create_connection((host, int(port)), TCP_TIMEOUT_S).close()
     except ConnectionRefusedError:
         return "refused"
     except socket.timeout:
         return "timeout"
-    except OSError:
+    except (OSError, ValueError):
         return "other"
     return "other"

@@ -107,14 +107,27 @@ def typed(text: bytes, raw: bytes) -> Frame | Hello:
         header = json.loads(text)
         if b"\\ud" in text.lower():
             header = without_surrogates(header)
+        if b"\\u0000" in text:
+            header = without_nul(header)
         return MAKERS[header["type"]](header, raw)
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Garbage(f"a frame that is not one of protocol {PROTOCOL}") from problem
 
 
 def without_surrogates(header: Any) -> Any:
     """A file name that is not UTF-8 comes as lone surrogates, which no database and no page can hold."""
     return json.loads(json.dumps(header, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def without_nul(value: Any) -> Any:
+    """Postgres holds it neither as text nor in JSON."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {without_nul(key): without_nul(item) for key, item in value.items()}
+    return value
 
 
 def make_end(header: dict[str, Any], raw: bytes) -> End:

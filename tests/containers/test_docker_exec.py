@@ -217,7 +217,7 @@ def test_a_job_whose_network_is_cut_ends_by_itself(sleeps: Target, there: Place)
         with performed(job):
             wait_for_the_query(there)
             docker("network", "disconnect", there.network, there.shop)
-            until(lambda: not children_of_transport(), "the target has found out", seconds=100)
+            until(lambda: not children_of_transport(), "the target has found out", seconds=240)
             docker("network", "connect", "--alias", "shop-web", there.network, there.shop)
     finally:
         docker("network", "connect", "--alias", "shop-web", there.network, there.shop, check=False)

@@ -18,7 +18,7 @@ from django.db import connections
 from django.urls import reverse
 from psycopg import sql
 
-from dbops import launch
+from dbops import launch, loss, truth
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.models import Job, Step, Target
@@ -129,6 +129,11 @@ FAILING: dict[str, tuple[Write, bool, str]] = {
         statements("CREATE TABLE half (id int); COMMIT;", "SELECT 1/0"),
         True,
         "The migrate of mini failed: DataError: division by zero. Correct the cause",
+    ),
+    "raises with a NUL in its code": (
+        python(f"{HALF}problem = ValueError('no luck')\nproblem.sqlstate = 'a\\0b'\nraise problem"),
+        False,
+        "The migrate of mini failed: ValueError: no luck. Correct the cause",
     ),
     "sys.exit(0)": (
         python(f"{HALF}sys.exit(0)"),
@@ -360,6 +365,41 @@ def test_a_table_of_somebody_else_is_named_with_its_owner(
     ) in page(job.get_absolute_url())
     as_superuser(postgres_url, handed)
     assert run(mini).state == "succeeded"
+
+
+BESIDE = """
+import signal, sys, time
+import psycopg
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+connection = psycopg.connect(sys.argv[1], autocommit=True)
+open("beside", "w").close()
+connection.execute("SELECT pg_sleep(8)")
+"""
+
+
+def test_what_a_migration_started_and_what_still_works_at_the_server_keeps_the_database_blocked(
+    project: Project, mini: Target, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truth, "REST_S", 1.0)
+    project.write("beside.py", BESIDE)
+    start = f"subprocess.Popen([sys.executable, 'beside.py', {postgres_url!r}], start_new_session=True)"
+    wait = "\nwhile not os.path.exists('beside'): time.sleep(0.05)\nraise RuntimeError('no')"
+    project.python("0002_bad", start + wait, body="atomic = False")
+    job = run(mini)
+    assert job.state == "lost", job.outcome
+    assert "the server still has a session of the job" in job.outcome
+    with pytest.raises(launch.RefusedError, match="one job at a time changes a database"):
+        launch.start(default_of(mini), "migrate", {}, ALICE, key=uuid.uuid4())
+
+    def ended() -> bool:
+        Job.objects.filter(pk=job.pk).update(look_again_at=None)
+        loss.resolve_lost(job.pk)
+        job.refresh_from_db()
+        return job.state != "lost"
+
+    until(ended, "it is ended by evidence")
+    assert job.state == "failed" and "RuntimeError: no" in job.outcome
 
 
 @contextmanager

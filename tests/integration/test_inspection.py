@@ -1,8 +1,10 @@
 """Inspecting real targets, and what is kept of it."""
 
+import sqlite3
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from django.db import connections
 from django.utils import timezone
 
 from dbops.inspection import due, inspect_now, inspect_once
+from dbops.inspection.knowledge import migrations_by_app, report_of
 from dbops.models import Inspection, Job, Target, TargetDatabase
 from tests.integration.conftest import EXAMPLES, MakeTarget, default_of, make_shop
+from tests.targets.builder import shop_project
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +38,24 @@ def test_a_postgres_target_is_pending_with_its_facts(shop: Target, postgres_url:
 def test_a_sqlite_file_that_does_not_exist_is_pending_and_is_not_made(blog: Target, tmp_path: Path) -> None:
     assert states(blog) == ["pending"]
     assert not (tmp_path / "blog.sqlite3").exists()
+
+
+def test_rows_of_sqlite_that_no_other_database_would_take(make_target: MakeTarget, tmp_path: Path) -> None:
+    project = shop_project(tmp_path)
+    columns = "id integer PRIMARY KEY, app varchar(255), name varchar(255), applied datetime"
+    with closing(sqlite3.connect(project.sqlite)) as connection, connection:
+        connection.execute(f"CREATE TABLE django_migrations ({columns})")
+        connection.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0001_initial', 'never'), "
+            "('a' || char(0) || 'b', '0001_initial', '2024-01-01 00:00:00')"
+        )
+    target = make_target(working_directory=str(project.path), python=[sys.executable])
+    inspect_now(target)
+    report = report_of(target.inspections.get(), "default")
+    assert report["applied"][0] == ["shop", "0001_initial", None]
+    assert report["ghosts"] == [["a\ufffdb", "0001_initial"]]
+    shop = migrations_by_app(report)["shop"]
+    assert [(one.applied, one.applied_at) for one in shop] == [(True, None), (False, None), (False, None)]
 
 
 def test_the_connection_is_kept_sealed_and_not_in_the_report(shop: Target, postgres_url: str) -> None:

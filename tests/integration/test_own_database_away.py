@@ -44,7 +44,8 @@ Away = Callable[[], AbstractContextManager[None]]
 MakeJob = Callable[..., Job]
 pytestmark = pytest.mark.django_db(transaction=True)
 AWAY_S = 3
-LATE = "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
+# What follows differs: a connection that breaks is known to, a pool that gives none does not say why.
+GONE = "opsdash's own database does not answer"
 
 
 def recorded(url: str) -> int:
@@ -104,14 +105,14 @@ def test_while_it_is_away_the_web_says_so_calmly_and_afterwards_all_goes_on(
                 streamed = several.submit(site.get, f"{page}stream/", Accept="text/event-stream")
                 *_, last = heard
                 answers = [shown.result(), acted.result(), streamed.result()]
-        assert last == ("bye", {"why": LATE}), "its pool does not know why it has none"
+        assert last[0] == "bye" and last[1]["why"].startswith(GONE)
         assert [(answer.status, answer.headers["retry-after"]) for answer in answers] == [(503, "5")] * 3
         assert "Running jobs go on" in answers[0].text and "What you sent" not in answers[0].text
         refresh = '<meta http-equiv="refresh" content="5">'
         assert refresh in answers[0].text and "tries again by itself" in answers[0].text
         assert "What you sent was probably not done" in answers[1].text
         assert refresh not in answers[1].text, "an act is not sent again by itself"
-        assert answers[2].text == LATE
+        assert answers[2].text.startswith(GONE)
         until(lambda: Job.objects.get().state == "running", "it is running, and known to be")
         assert site.get(page).status == 200
         assert site.post(f"{page}cancellation/").status == 302
@@ -258,8 +259,8 @@ def test_a_pool_that_has_none_left_does_not_say_that_the_database_is_away() -> N
     problem = OperationalError("couldn't get a connection after 5.00 sec")
     problem.__cause__ = PoolTimeout()
     assert is_away(problem)
-    assert errors.words(problem) == LATE
-    assert errors.words(OperationalError("refused")) == "opsdash's own database does not answer"
+    assert errors.words(problem) == f"{GONE} in time: it is away, or too much is asked of it at once"
+    assert errors.words(OperationalError("refused")) == GONE
 
 
 # A write that was taken, and whose acknowledgement was lost on the way, is tried again

@@ -30,6 +30,13 @@ END = agent.encode(
 )
 
 
+def test_no_nul_comes_out_of_a_frame() -> None:
+    data = {"a\0b": ["c\0", {"d": "\0"}, 1, None], "e": r"\u0000"}
+    (event,) = frames.Decoder().feed(agent.encode({"type": "event", "name": "n", "data": data}))
+    clean = {"a\ufffdb": ["c\ufffd", {"d": "\ufffd"}, 1, None], "e": r"\u0000"}
+    assert event == frames.Event("n", clean)
+
+
 class Played:
     """A transport whose far end is a function of (read, write) in a thread."""
 

@@ -235,3 +235,22 @@ def test_an_error_with_endless_words_is_cut(shop: Project) -> None:
     (found,) = inspect_default(shop.address())["errors"]
     assert len(found["message"]) < 21_000
     assert len(found["traceback"]) < 61_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"HOST": "db..internal"}, "UnicodeError"),
+        ({"PORT": "abc"}, "abc"),
+    ],
+)
+def test_one_alias_whose_settings_make_no_sense_does_not_hide_the_others(
+    shop: Project, wrong: dict[str, Any], words: str
+) -> None:
+    odd = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "HOST": "127.0.0.1", "PORT": "1", **wrong}
+    shop.databases["odd"] = odd
+    shop.settings()
+    reports = {report["alias"]: report for report in inspect(shop.address())["databases"]}
+    assert reports["default"]["reachable"] and len(reports["default"]["plan"]) == 3
+    assert not reports["odd"]["reachable"]
+    assert reports["odd"]["reason"] == "other" and words in reports["odd"]["detail"]

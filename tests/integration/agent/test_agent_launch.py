@@ -1,5 +1,6 @@
 """The target is set up as its own command line does it; whatever goes wrong there has a type."""
 
+import fcntl
 import stat
 import sys
 from pathlib import Path
@@ -168,6 +169,59 @@ def test_a_launcher_that_executes_another_interpreter_is_refused(shop: Project) 
     error = broken(shop)
     assert isinstance(error, errors.TargetBroken)
     assert sys.executable in error.sentence
+
+
+def test_a_launcher_that_starts_another_interpreter_with_its_words_migrates_nothing(shop: Project) -> None:
+    shop.write("real.py", MANAGE)
+    start = f"subprocess.run([{sys.executable!r}, 'real.py', *sys.argv[1:]])"
+    shop.write("manage.py", f"import subprocess, sys\nsys.exit({start}.returncode)\n")
+    record = migrate(shop.address())
+    assert record.failure.type == "launcher_replaced"
+    assert f"replaces itself by another program, {sys.executable}" in record.failure.message
+    assert not shop.sqlite.exists()
+
+
+def test_a_launcher_may_start_other_programs(shop: Project) -> None:
+    shop.write("manage.py", "import subprocess\nsubprocess.run(['true', 'migration'], check=True)\n" + MANAGE)
+    assert migrate(shop.address()).answer
+
+
+GOES_ON_AS_A_DAEMON = """\
+import fcntl, os, sys
+if "migrate" in sys.argv:
+    alive = open("alive", "w")
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    away, gone = os.pipe()
+    if os.fork():
+        os.read(away, 1)
+        os._exit(0)
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.write(gone, b"x")
+"""
+APP_THAT_IS_READY = """\
+from django.apps import AppConfig
+class Shop(AppConfig):
+    name = "shop"
+    def ready(self):
+        exec(open("daemon.py").read(), globals())
+"""
+
+
+@pytest.mark.parametrize("where", ["launcher", "set-up"])
+def test_a_target_that_goes_on_as_a_daemon_migrates_nothing(shop: Project, where: str) -> None:
+    if where == "launcher":
+        shop.write("manage.py", GOES_ON_AS_A_DAEMON + MANAGE)
+    else:
+        shop.write("daemon.py", GOES_ON_AS_A_DAEMON)
+        shop.write("shop/apps.py", APP_THAT_IS_READY)
+    record = migrate(shop.address())
+    assert not any(isinstance(frame, door.Answer) for frame in record.frames)
+    with (shop.path / "alive").open() as daemon:
+        fcntl.flock(daemon, fcntl.LOCK_EX)
+    assert pending(shop) == 3
 
 
 def test_an_interpreter_without_django(shop: Project) -> None:
