@@ -39,7 +39,7 @@ unit: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m pytest tests/unit $(ARGS)
 
 integration: .venv/.ready-for-test
-	$(WITH_SERVICES) --sshd -- python -m pytest tests/integration $(ARGS)
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration $(ARGS)
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)

@@ -1,4 +1,4 @@
-"""What the tests need of the machine: Chromium and an SSH server, by apt where root and missing."""
+"""What the tests need of the machine: Chromium and some programs, by apt where root and missing."""
 
 import os
 import shutil
@@ -10,7 +10,10 @@ from embedded.errors import MachineError
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_VARIABLE = "OPSDASH_TEST_CHROMIUM"
-SSHD = "/usr/sbin/sshd"
+# Program and package: a target through ssh, a host whose clock is off, and a second host with a line to it,
+# which only root can make.
+PROGRAMS = {"sshd": "openssh-server", "faketime": "faketime"}
+OF_ROOT = {"ip": "iproute2"}
 
 Say = Callable[[str, str], None]
 
@@ -30,12 +33,18 @@ def ensure_chromium(say: Say) -> Path | None:
     return None
 
 
-def ensure_sshd(say: Say) -> None:
-    """Install an SSH server, for the test that reaches a target through one."""
-    if not Path(SSHD).exists() and _may_install():
-        _install("openssh-server", say)
-    if not Path(SSHD).exists() and is_ci():
-        raise MachineError(f"A test needs {SSHD}: install openssh-server. With CI set no test is left out.")
+def ensure_programs(say: Say) -> None:
+    """Install what is missing; what cannot be had leaves tests out, and with CI set that is an error."""
+    for program, package in {**PROGRAMS, **(OF_ROOT if os.geteuid() == 0 else {})}.items():
+        if not _is_there(program) and _may_install():
+            _install(package, say)
+        if not _is_there(program) and is_ci():
+            raise MachineError(f"A test needs {program}: install {package}. With CI set no test is left out.")
+
+
+def _is_there(program: str) -> bool:
+    """An ordinary user's PATH may lack the places of sshd and ip."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
 
 
 def is_ci() -> bool:

@@ -2,7 +2,7 @@
 Redis, exports what opsdash/settings.py reads, runs the command and leaves nothing behind.
 
 Options before `--`: `--without-services` exports the settings only (for tools that import them), `--browser`
-and `--sshd` see to it that Chromium and an SSH server are there (see machine.py).
+and `--programs` see to it that Chromium and the programs of machine.py are there.
 """
 
 import contextlib
@@ -27,10 +27,8 @@ from embedded.processes import Running, polling, stop_all
 from embedded.screen import complain, say
 from embedded.state import CHECKOUT, Secrets, make_directory, new_secrets
 
-USAGE = (
-    "usage: python -m embedded.testing [--without-services] [--browser] [--sshd] -- COMMAND [ARGUMENT ...]"
-)
-OPTIONS = {"--without-services", "--browser", "--sshd"}
+USAGE = "usage: python -m embedded.testing [--without-services] [--browser] [--programs] -- COMMAND [ARGUMENT ...]"
+OPTIONS = {"--without-services", "--browser", "--programs"}
 SETTINGS_MODULE = "opsdash.settings"
 INTERRUPTED = 130
 POLL_SECONDS = 0.1
@@ -144,8 +142,8 @@ def _attempt(options: set[str], command: list[str], notice: Notice) -> int:
 
 def _run(options: set[str], command: list[str], notice: Notice) -> int:
     extra: dict[str, str] = {}
-    if "--sshd" in options:
-        machine.ensure_sshd(say)
+    if "--programs" in options:
+        machine.ensure_programs(say)
     if "--browser" in options:
         chromium = machine.ensure_chromium(say)
         if chromium is None:

@@ -200,3 +200,15 @@ def test_a_missing_chromium_is_installed_where_root(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert machine.ensure_chromium(quiet) == Path("/nowhere/chromium")
     assert calls.read_text() == "-q update\n-q install --yes --no-install-recommends chromium\n"
+
+
+def test_a_program_that_cannot_be_had_fails_a_run_that_may_leave_no_test_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine, "PROGRAMS", {"no-such-program": "no-such-package"})
+    monkeypatch.setenv("CI", "")
+    machine.ensure_programs(quiet)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(MachineError, match="A test needs no-such-program: install no-such-package."):
+        machine.ensure_programs(quiet)
