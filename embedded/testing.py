@@ -27,7 +27,9 @@ from embedded.processes import Running, polling, stop_all
 from embedded.screen import complain, say
 from embedded.state import CHECKOUT, Secrets, make_directory, new_secrets
 
-USAGE = "usage: python -m embedded.testing [--without-services] [--browser] [--programs] -- COMMAND [ARGUMENT ...]"
+USAGE = (
+    "usage: python -m embedded.testing [--without-services] [--browser] [--programs] -- COMMAND [WORD ...]"
+)
 OPTIONS = {"--without-services", "--browser", "--programs"}
 SETTINGS_MODULE = "opsdash.settings"
 INTERRUPTED = 130

@@ -5,10 +5,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +17,8 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from embedded import ports
+from tests.integration.web import answers
 from tests.integration.worker import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ class Stack:
 
     def start_web(self) -> None:
         self.web = start_web(self.folder, self.env, self.port)
-        until(lambda: answers(self.url), "the web process answers")
+        until(lambda: answers(self.port), "the web process answers")
 
 
 @contextmanager
@@ -73,10 +73,10 @@ def stack(folder: Path) -> Iterator[Stack]:
             stopped.enter_context(process(folder / f"{queue}{number}.log", argv, env))
         beat = ["celery", "-A", "opsdash", "beat", "--pidfile="]
         stopped.enter_context(process(folder / "beat.log", beat, env))
-        port = free_port()
+        port = ports.choose()
         running = Stack(folder, env, port, passwords, start_web(folder, env, port))
         stopped.callback(lambda: end(running.web))
-        until(lambda: answers(running.url), f"the web process answers; see {folder}/web.log")
+        until(lambda: answers(running.port), f"the web process answers; see {folder}/web.log")
         yield running
 
 
@@ -147,18 +147,6 @@ def end(running: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-
-
-def answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"{url}/livez", timeout=2) as response:
-        return bool(response.status == 200)
-    return False
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def keep_logs(folder: Path, results: Path) -> None:

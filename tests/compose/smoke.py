@@ -4,10 +4,10 @@ Needs a Docker engine, and docker compose or docker-compose. Not part of `make t
 """
 
 import re
-import socket
 import time
 from datetime import datetime
 
+from embedded import ports
 from tests.compose.engine import Installation, installation, say, until
 from tests.compose.person import Person
 
@@ -17,7 +17,7 @@ OURS = ("web", "worker", "inspect", "prober", "beat")
 
 def main() -> None:
     began = time.monotonic()
-    with installation(free_port()) as opsdash:
+    with installation(ports.choose()) as opsdash:
         build(opsdash)
         start(opsdash)
         nothing_runs_with_more_than_it_needs(opsdash)
@@ -28,12 +28,6 @@ def main() -> None:
         down_and_up(opsdash)
         take_all_down(opsdash)
     say(f"compose-smoke passed in {time.monotonic() - began:.0f} s")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def build(opsdash: Installation) -> None:

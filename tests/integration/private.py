@@ -85,11 +85,8 @@ def private_postgres() -> Iterator[Server]:
             folder / "postgres.log",
             lambda running: postgres.wait_until_ready(running, cluster, polling()),
         )
-        server.start()
-        try:
+        with _running(server):
             yield server
-        finally:
-            stop_all([server.running] if server.running else [], hurry=lambda: True)
 
 
 @contextmanager
@@ -108,11 +105,17 @@ def private_redis() -> Iterator[Server]:
             folder / "redis.log",
             lambda running: redis_server.wait_until_ready(running, redis, polling()),
         )
-        server.start()
-        try:
+        with _running(server):
             yield server
-        finally:
-            stop_all([server.running] if server.running else [], hurry=lambda: True)
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        stop_all([server.running] if server.running else [], hurry=lambda: True)
 
 
 def new_database(server: Server, name: str) -> str:

@@ -6,7 +6,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from embedded import ports
 from embedded.keeper import children, descendants
 from embedded.state import Secrets, State, locate, read_ports
 
@@ -50,7 +50,7 @@ class Checkout:
 
     def refused(self, **variables: str) -> str:
         """What a start says that ends at once with status 1."""
-        done = self.run(self.python, "-m", "embedded", "run", **{"PORT": str(free_port()), **variables})
+        done = self.run(self.python, "-m", "embedded", "run", **{"PORT": str(ports.choose()), **variables})
         assert done.returncode == 1
         return done.stdout
 
@@ -177,7 +177,7 @@ class Run:
 
 def start(checkout: Checkout, *argv: str, port: int = 0, **variables: str) -> Run:
     """Start it, by `python -m embedded run` unless something else is given."""
-    number = port or free_port()
+    number = port or ports.choose()
     words = argv or (checkout.python, "-m", "embedded", "run")
     process = subprocess.Popen(
         checkout.as_person(words),
@@ -192,12 +192,6 @@ def start(checkout: Checkout, *argv: str, port: int = 0, **variables: str) -> Ru
     run = Run(checkout, number, process)
     threading.Thread(target=run.read, daemon=True).start()
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_for(check: Any, seconds: float) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dbops import launch, truth
-from tests.integration.agent.test_agent_ssh import free_port
+from embedded import ports
 from tests.integration.at_work import (
     ask,
     inspected,
@@ -37,7 +37,7 @@ def test_a_cancelled_job_that_the_server_has_not_let_go_of_blocks_the_database_u
 ) -> None:
     monkeypatch.setattr(truth, "REST_S", 0.0)
     settings.DBOPS = {**settings.DBOPS, "CANCEL_GRACE_S": 1}
-    server, port = urlsplit(postgres_url), free_port()
+    server, port = urlsplit(postgres_url), ports.choose()
     assert server.hostname and server.port
     with relays(("127.0.0.1", port, server.hostname, server.port)) as line:
         project = sleeper(tmp_path / "mini", postgres_url.replace(f":{server.port}/", f":{port}/"))

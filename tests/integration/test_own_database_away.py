@@ -33,7 +33,7 @@ from dbops.target.address import Address
 from dbops.transcript.reading import read_all
 from dbops.transcript.recorder import Recorder
 from dbops.views import errors
-from tests.integration.agent.test_agent_ssh import free_port
+from embedded import ports
 from tests.integration.conftest import ALICE, MakeTarget, default_of, make_shop
 from tests.integration.holding import own_database_away, own_database_read_only
 from tests.integration.netns import Elsewhere, elsewhere, relays, why_not
@@ -156,7 +156,7 @@ def test_each_end_of_a_connection_to_it_finds_out_that_the_network_between_them_
 def test_when_the_network_to_it_is_cut_nobody_waits_for_it_for_ever(make_job: MakeJob) -> None:
     """One sends when it is cut already, the other waits for an answer when it is cut."""
     job, cut, begun = make_job(state="running", worker="w"), threading.Event(), threading.Event()
-    own, (port, port_there) = connection.settings_dict, (free_port(), free_port())
+    own, (port, port_there) = connection.settings_dict, (ports.choose(), ports.choose())
 
     def records() -> bool:
         recorder = Recorder(job, Redactor(()))

@@ -26,7 +26,8 @@ from dbops.models import Inspection, Job, Target
 from dbops.probes import rows
 from dbops.probes.probe import probe_within
 from dbops.transcript.reading import read_all
-from tests.integration.agent.test_agent_ssh import free_port, sshd, words
+from embedded import ports
+from tests.integration.agent.test_agent_ssh import sshd, words
 from tests.integration.at_work import (
     ask,
     inspected,
@@ -80,9 +81,9 @@ def second_host(tmp_path: Path, postgres_url: str) -> Iterator[SecondHost]:
             "DATABASE_URL": own.geturl().replace(f"@{own.hostname}", f"@{place.here}"),
             "REDIS_URL": redis.geturl().replace(f"@{redis.hostname}", f"@{place.here}"),
         }
-        ports = {own.port, redis.port, database.port}
-        to_here = [(place.here, port, "127.0.0.1", port) for port in ports]
-        port_there = free_port()
+        needed = {own.port, redis.port, database.port}
+        to_here = [(place.here, port, "127.0.0.1", port) for port in needed]
+        port_there = ports.choose()
         to_postgres = ("127.0.0.1", port_there, place.here, database.port)
         with relays(*to_here), relays(to_postgres, through=place.words):
             folders = tmp_path / "tree", tmp_path / "only-there"

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -20,6 +19,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
+from embedded import ports
 from tests.integration.worker import REPOSITORY, test_environment, until
 
 # More than the pool of the web process waits for a connection.
@@ -90,7 +90,7 @@ def events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def web(log: Path, person: User, **env: str) -> Iterator[Web]:
-    port = free_port()
+    port = ports.choose()
     argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -127,9 +127,3 @@ def answers(port: int) -> bool:
     with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2) as response:
         return bool(response.status == 200)
     return False
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -15,6 +15,7 @@ import pytest
 
 from dbops.target import errors
 from dbops.target.address import Address
+from embedded import ports
 from tests.integration.agent.frames_of import has_said, inspect, inspect_default, listen, migrate, start
 from tests.integration.agent.test_agent_stop import alive, pid_in, soon
 from tests.integration.netns import elsewhere, why_not
@@ -62,7 +63,7 @@ def sshd(folder: Path, address: str, *more: str, through: Sequence[str] = ()) ->
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
     allowed = [f"{options} {(folder / key).with_suffix('.pub').read_text()}" for key, options in KEYS.items()]
     (folder / "authorized_keys").write_text("".join(line.lstrip() for line in allowed))
-    port = free_port()
+    port = ports.choose()
     configuration = CONFIGURATION.format(folder=folder, port=port, address=address)
     (folder / "sshd_config").write_text(configuration + "".join(f"{line}\n" for line in more))
     if os.geteuid() == 0:
@@ -75,12 +76,6 @@ def sshd(folder: Path, address: str, *more: str, through: Sequence[str] = ()) ->
             yield port
         finally:
             server.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def listens(address: str, port: int) -> bool:
@@ -196,7 +191,7 @@ def test_a_host_that_does_not_exist(shop: Project, ssh: tuple[str, ...]) -> None
 
 
 def test_a_host_where_nobody_listens(shop: Project, ssh: tuple[str, ...]) -> None:
-    error = failing(shop, words(folder_of(ssh), free_port()))
+    error = failing(shop, words(folder_of(ssh), ports.choose()))
     assert isinstance(error, errors.TransportFailed) and "Connection refused" in str(error)
 
 
