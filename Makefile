@@ -3,8 +3,8 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
-.PHONY: help run manage test lint types unit integration browser containers compose-smoke clean-state
+.PHONY: help run manage test machine lint types unit agent integration browser containers compose-smoke \
+  clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -15,7 +15,7 @@ help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
-	@echo 'make test          all of: lint types unit integration browser; each can be made alone'
+	@echo 'make test          all of: lint types unit agent integration browser; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
@@ -26,7 +26,14 @@ run: .venv/.ready-for-run
 manage: .venv/.ready-for-run
 	@exec $(VENV_PYTHON) -m embedded manage $(ARGS)
 
-test: lint types unit integration browser
+# The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
+# own; what one of them says comes when it has ended.
+test: lint types unit machine
+	@echo 'side by side: integration, agent, browser (some ten minutes; each is shown when it has ended)'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration agent browser
+
+machine: .venv/.ready-for-test
+	@$(WITH_SERVICES) --without-services --programs --browser -- true
 
 lint: .venv/.ready-for-test
 	$(VENV_PYTHON) -m ruff check .
@@ -38,8 +45,13 @@ types: .venv/.ready-for-test
 unit: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m pytest tests/unit $(ARGS)
 
+# What runs in a target's interpreter.
+agent: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/agent $(ARGS)
+
+# Everything around it: rows, workers, pages, `make run`.
 integration: .venv/.ready-for-test
-	$(WITH_SERVICES) --programs -- python -m pytest tests/integration $(ARGS)
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration --ignore=tests/integration/agent $(ARGS)
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
