@@ -71,7 +71,7 @@ class Performance:
 
     @property
     def label(self) -> str:
-        return f"opsdash job {self.job.pk}"
+        return f"opsdash job {self.job.pk} on {self.job.database}"
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -80,7 +80,7 @@ class Performance:
     def agent(self, verb: str, arguments: Mapping[str, Any], on_event: OnEvent) -> Mapping[str, Any]:
         sent = {
             **arguments,
-            "guard": {"label": f"{self.label} on {self.job.database}"},
+            "guard": {"label": self.label},
             "forbidden_identity": patiently(own_identity),
             # Not another database than the one that the person saw.
             "expected_identity": self.job.identity,
@@ -101,8 +101,8 @@ class Performance:
     def say(self, sentence: str) -> None:
         self.recorder.say(sentence)
 
-    def running(self, backend_pid: int | None) -> None:
-        self._write(lambda: self._running(backend_pid))
+    def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
+        self._write(lambda: self._running(backend_pid, backend_started))
 
     def plan_steps(self, kind: str, names: list[str]) -> None:
         self.facts["plan"] = [*self.facts.get("plan", []), *names]
@@ -173,12 +173,13 @@ class Performance:
         if self.catch_up():
             publish_change(self.job.pk)
 
-    def _running(self, backend_pid: int | None) -> None:
+    def _running(self, backend_pid: int | None, backend_started: int | None) -> None:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
         if backend_pid and not self.job.backend_pid:
             # The first one works; a later one only reads what is recorded.
-            Job.objects.touch(self.job.pk, self.job.fence, backend_pid=backend_pid)
-            self.job.backend_pid = backend_pid
+            backend = {"backend_pid": backend_pid, "backend_started": backend_started}
+            Job.objects.touch(self.job.pk, self.job.fence, **backend)
+            self.job.backend_pid, self.job.backend_started = backend_pid, backend_started
 
     def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
         end = conversation.end

@@ -58,7 +58,7 @@ class Finding:
 
 def look(job: Job) -> Finding:
     """Inspect the job's target again."""
-    inspection = inspect_now(job.database.target)
+    inspection = inspect_now(job.database.target, job.announced)
     report = report_of(inspection, job.database.alias)
     why = inspection.error_sentence if inspection.outcome != "done" else why_unread(job, report)
     if why:
@@ -101,7 +101,12 @@ def without_advice(sentence: str) -> str:
 def sessions_of(job: Job, sessions: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
     if sessions is None:
         return None
-    return [session for session in sessions if is_called_as(job, session["application_name"])]
+    return [
+        session
+        for session in sessions
+        if is_called_as(job, session["application_name"])
+        or [session["pid"], session["started"]] == job.announced
+    ]
 
 
 def may_be_its(job: Job, guard: Mapping[str, Any]) -> bool:
@@ -110,7 +115,9 @@ def may_be_its(job: Job, guard: Mapping[str, Any]) -> bool:
 
 
 def is_called_as(job: Job, name: str) -> bool:
-    return f"{name} ".startswith(f"opsdash job {job.pk} ")
+    """A server keeps 63 bytes of it, and may show many databases and those of other installations: the target
+    is part of the name, the alias (which may be anything) is not looked at."""
+    return name.startswith(f"opsdash job {job.pk} on {job.database.target.name}/"[:63])
 
 
 def plan_before(job: Job) -> Pairs:

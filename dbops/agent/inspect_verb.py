@@ -1,6 +1,7 @@
 """inspect: the full report on the target's databases, read-only.
 
-Arguments: aliases (a list, or null for all), session, forbidden_identity.
+Arguments: aliases (a list, or null for all), session, forbidden_identity, announced (see
+job_sessions).
 Answer: protocol, python, django, settings_module, databases: one a database alias, see `report`.
 """
 
@@ -66,22 +67,23 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
     if unknown:
         raise Failure("bad_argument", f"There is no database alias {', '.join(unknown)}.", "person")
     forbidden = arguments.get("forbidden_identity") or ""
+    announced = arguments.get("announced")
     return {
         "protocol": PROTOCOL,
         "python": sys.version.split()[0],
         "django": django.get_version(),
         "settings_module": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
-        "databases": [report(alias, forbidden) for alias in aliases],
+        "databases": [report(alias, forbidden, announced) for alias in aliases],
     }
 
 
-def report(alias: str, forbidden: str) -> dict[str, Any]:
+def report(alias: str, forbidden: str, announced: Any) -> dict[str, Any]:
     """All that BLANK names: who it is, whether it answers, its history."""
     connection, reason, detail = databases.reach(alias)
     facts = {**BLANK, **names(alias), "vendor": connection.vendor if connection is not None else ""}
     try:
         if not reason:
-            facts.update(read(connection, forbidden))
+            facts.update(read(connection, forbidden, announced))
             return facts
     except DatabaseError as problem:
         # It answered and then did not: half a reading does not count as one.
@@ -96,7 +98,7 @@ def names(alias: str) -> dict[str, Any]:
     return dict(shown, alias=alias, connection=settings)
 
 
-def read(connection: Any, forbidden: str) -> dict[str, Any]:
+def read(connection: Any, forbidden: str, announced: Any) -> dict[str, Any]:
     identity = databases.identity(connection)
     if forbidden and identity == forbidden:
         return {"reachable": True, "identity": identity, "own_database": True}
@@ -106,7 +108,7 @@ def read(connection: Any, forbidden: str) -> dict[str, Any]:
         "missing": is_missing(connection),
         "read_only_confirmed": is_read_only(connection),
         "guard": guard.holder(connection),
-        "job_sessions": job_sessions(connection),
+        "job_sessions": job_sessions(connection, announced),
         "rights": rights.lacking(connection),
         **databases.server(connection),
         **History(connection, databases.recorded(connection)).facts(),

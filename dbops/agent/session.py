@@ -23,6 +23,13 @@ CONNECTION_CHECK, CONNECTION_CHECK_MS = "client_connection_check_interval", 2000
 KEEPALIVES = {"idle": 30, "interval": 10, "count": 3}
 # https://www.postgresql.org/docs/current/runtime-config-client.html, runtime-config-connection.html
 IDLE_SESSION_TIMEOUT_SINCE = CONNECTION_CHECK_SINCE = 140000
+# A process number is used again; with its start it is one session for ever. As a number of microseconds: a
+# time's text depends on the session that reads it.
+STARTED_SQL = """
+SELECT (extract(epoch FROM backend_start) * 1000000)::bigint
+  FROM pg_stat_activity
+ WHERE pid = pg_backend_pid()
+"""
 
 
 class Session:
@@ -88,8 +95,9 @@ class Session:
 
     def announce(self, connection: Any, purpose: str, confirmed: dict[str, str]) -> None:
         about = {"alias": connection.alias, "purpose": purpose}
-        pid = backend_pid(connection)
-        self.channel.event("connection", vendor=connection.vendor, backend_pid=pid, **about)
+        pid, started = backend_pid(connection), backend_started(connection)
+        about_backend = {"vendor": connection.vendor, "backend_pid": pid, "backend_started": started}
+        self.channel.event("connection", **about_backend, **about)
         self.channel.event("session", confirmed=confirmed, **about)
 
     def tell_postgres(self, connection: Any) -> dict[str, str]:
@@ -179,3 +187,19 @@ def backend_pid(connection: Any) -> int | None:
         return None
     raw = connection.connection
     return int(raw.get_backend_pid() if hasattr(raw, "get_backend_pid") else raw.info.backend_pid)
+
+
+def backend_started(connection: Any) -> int | None:
+    """When the server began it, in microseconds by its clock; None where it does not tell. Asked of the
+    driver itself, as in `takes`."""
+    if connection.vendor != "postgresql":
+        return None
+    try:
+        with connection.connection.cursor() as cursor:
+            cursor.execute(STARTED_SQL)
+            row = cursor.fetchone()
+    except connection.Database.Error:
+        row = None
+    if not connection.get_autocommit():
+        connection.connection.rollback()
+    return int(row[0]) if row and row[0] is not None else None

@@ -58,14 +58,15 @@ def _is_free() -> Q:
     return Q(inspecting_since=None) | Q(inspecting_since__lt=limit)
 
 
-def inspect_now(target: Target) -> Inspection:
-    """Inspect, whoever else does; an older report never replaces a newer one. Whatever goes wrong with the
+def inspect_now(target: Target, announced: list[int] | None = None) -> Inspection:
+    """Inspect, whoever else does; an older report never replaces a newer one. `announced`: a session of a job
+    (pid, start) that is to be found under whatever name. Whatever goes wrong with the
     target is kept as a failure; only our own database being away is raised."""
     started = clock.now()
     inspection = Inspection.objects.create(target=target, started_at=started)
     try:
         redactor = Redactor(secrets_of(target))
-        _keep_answer(target, inspection, redactor, _ask(target))
+        _keep_answer(target, inspection, redactor, _ask(target, announced))
     except TargetError as error:
         evidence = redactor.clean(error.traceback or error.output)
         _keep_failure(target, inspection, error, trouble(error, redactor.clean(str(error)), evidence))
@@ -87,11 +88,12 @@ def ours(error: Exception) -> str:
     )
 
 
-def _ask(target: Target) -> Mapping[str, Any]:
+def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
     arguments = {
         "aliases": target.aliases or None,
         "forbidden_identity": own_identity(),
         "session": session(),
+        "announced": announced,
     }
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     return door.call(address_of(target), "inspect", arguments, timeout_s=timeout_s)

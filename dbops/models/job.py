@@ -186,7 +186,10 @@ class Job(models.Model):
     error_traceback = models.TextField(blank=True)
     done_count = models.PositiveIntegerField(default=0)
     total_count = models.PositiveIntegerField(null=True, blank=True)
+    # The server session that works: a process number is used again, with its start (microseconds by the
+    # server's clock) it is one for ever.
     backend_pid = models.PositiveIntegerField(null=True, blank=True)
+    backend_started = models.PositiveBigIntegerField(null=True, blank=True)
     # before / after: {"plan": [[app, name]], "recorded": [[app, name]], ...}
     facts = models.JSONField(default=dict)
     last_line = models.PositiveIntegerField(default=0)
@@ -228,6 +231,12 @@ class Job(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("job", args=[self.pk])
+
+    @property
+    def announced(self) -> list[int] | None:
+        """The session that works, whatever the target calls it: (pid, start). None where none is told."""
+        known = (self.backend_pid, self.backend_started)
+        return [number for number in known if number is not None] if None not in known else None
 
     @property
     def lost_its_target(self) -> bool:

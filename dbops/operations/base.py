@@ -32,7 +32,7 @@ class Context(Protocol):
 
     @property
     def label(self) -> str:
-        """What the sessions on the target's server are called: `opsdash job 12`."""
+        """What the sessions on the target's server are called: `opsdash job 12 on shop/default`."""
 
     @property
     def arguments(self) -> Mapping[str, Any]: ...
@@ -46,8 +46,8 @@ class Context(Protocol):
     def say(self, sentence: str) -> None:
         """A line of our own in the transcript."""
 
-    def running(self, backend_pid: int | None) -> None:
-        """The target works on its database from now on."""
+    def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
+        """The target works on its database from now on, in this session where it has a server."""
 
     def plan_steps(self, kind: str, names: list[str]) -> None:
         """Show the steps that are to come."""

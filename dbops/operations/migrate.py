@@ -42,7 +42,7 @@ def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
     if name == "guard":
         context.say(guard_words(data))
     elif name == "connection" and data.get("purpose") == "work":
-        context.running(data.get("backend_pid"))
+        context.running(data.get("backend_pid"), data.get("backend_started"))
     elif name == "working":
         context.running(None)
     elif name == "plan":

@@ -1,5 +1,6 @@
 """What a job says at its end is what the database holds, however the end came about."""
 
+import os
 import sys
 import threading
 import uuid
@@ -218,10 +219,49 @@ def test_a_lost_job_stays_lost_while_the_server_has_a_session_of_it(
 ) -> None:
     """The guard's connection is gone, the one that works is not."""
     job = lost(shop, make_job)
-    with psycopg.connect(postgres_url, application_name=f"opsdash job {job.pk}"):
+    with psycopg.connect(postgres_url, application_name=f"opsdash job {job.pk} on shop/default"):
         assert look(job).state == "lost"
         assert "the server still has a session of the job" in job.outcome
     assert look(job).state == "failed"
+
+
+def test_a_lost_job_stays_lost_while_its_session_works_under_another_name(
+    shop: Target, make_job: MakeJob, postgres_url: str
+) -> None:
+    """The target called it something else."""
+    with psycopg.connect(postgres_url, application_name="webapp") as session:
+        job = lost(shop, make_job, **announced(session))
+        assert look(job).state == "lost"
+        assert f"the server still has a session of the job (pid {job.backend_pid})" in job.outcome
+    assert look(job).state == "failed"
+
+
+def test_a_process_number_that_was_used_again_holds_no_job_up(
+    shop: Target, make_job: MakeJob, postgres_url: str
+) -> None:
+    with psycopg.connect(postgres_url, application_name="webapp") as session:
+        told = announced(session)
+        told["backend_started"] -= 1
+        assert look(lost(shop, make_job, **told)).state == "failed"
+
+
+def test_a_lost_job_stays_lost_while_it_works_in_another_database_of_the_server(
+    shop: Target, make_job: MakeJob
+) -> None:
+    job = lost(shop, make_job)
+    name = f"opsdash job {job.pk} on shop/another"
+    with psycopg.connect(os.environ["DATABASE_URL"], application_name=name):
+        assert look(job).state == "lost"
+    assert look(job).state == "failed"
+
+
+def announced(session: psycopg.Connection[Any]) -> dict[str, int]:
+    started = session.execute(
+        "SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity "
+        "WHERE pid = pg_backend_pid()"
+    ).fetchone()
+    assert started
+    return {"backend_pid": session.info.backend_pid, "backend_started": started[0]}
 
 
 def test_a_lost_job_whose_target_cannot_be_inspected_stays_lost_and_says_why(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbops.models import Job
+from dbops.models import Job, Target, TargetDatabase
 from dbops.truth import Finding, Result, at_rest, in_doubt, may_be_its
 
 ENDED = Result("failed", "It failed.", "TargetFailed", facts={"recorded_known": True})
@@ -49,8 +49,9 @@ def test_a_held_guard_that_may_be_its_own_is_doubt_and_another_s_is_not(finding:
 @pytest.mark.parametrize(
     ("by", "its"),
     [
-        ("opsdash job 12", True),
         ("opsdash job 12 on shop/default", True),
+        ("opsdash job 12 on shop/another", True),
+        ("opsdash job 12 on shop-2/default", False),
         ("", True),
         (None, True),
         ("opsdash job 123", False),
@@ -58,8 +59,9 @@ def test_a_held_guard_that_may_be_its_own_is_doubt_and_another_s_is_not(finding:
     ],
 )
 def test_a_guard_is_its_own_where_nobody_else_is_named(by: str | None, its: bool) -> None:
-    assert may_be_its(Job(pk=12), {"held": True, "by": by}) is its
-    assert not may_be_its(Job(pk=12), {"held": False, "by": None})
+    job = Job(pk=12, database=TargetDatabase(target=Target(name="shop")))
+    assert may_be_its(job, {"held": True, "by": by}) is its
+    assert not may_be_its(job, {"held": False, "by": None})
 
 
 def test_what_the_agent_refused_to_begin_is_not_in_doubt_wherever_its_target_leads() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbops.models import Job
+from dbops.models import Job, Target, TargetDatabase
 from dbops.operations import REGISTRY
 from dbops.operations.migrate import guard_words, outcome, step_name
 from dbops.templatetags.ages import age, age_words, duration, milliseconds, took
@@ -125,11 +125,25 @@ def test_a_lost_job_is_at_rest_only_when_that_is_proven(known: dict[str, Any], r
 
 def test_sessions_of_another_job_are_not_those_of_this_one() -> None:
     rows = [
-        {"application_name": name, "pid": pid}
-        for pid, name in enumerate(["opsdash job 12", "opsdash job 1 on x", "opsdash job 1"])
+        {"application_name": name, "pid": pid, "started": 5}
+        for pid, name in enumerate(
+            ["opsdash job 12 on x/y", "opsdash job 1 on x/y", "opsdash job 1 on z/y", "q"]
+        )
     ]
-    assert [row["pid"] for row in sessions_of(Job(pk=1), rows) or []] == [1, 2]
-    assert sessions_of(Job(pk=1), None) is None
+    job = Job(pk=1, database=TargetDatabase(target=Target(name="x")))
+    assert [row["pid"] for row in sessions_of(job, rows) or []] == [1]
+    assert sessions_of(job, None) is None
+    job.backend_pid, job.backend_started = 3, 5
+    assert [row["pid"] for row in sessions_of(job, rows) or []] == [1, 3], "it calls itself something else"
+    job.backend_started = 6
+    assert [row["pid"] for row in sessions_of(job, rows) or []] == [1], "its number was used again"
+
+
+def test_a_long_target_s_name_is_cut_by_the_server_and_recognised() -> None:
+    target = Target(name="a" * 63)
+    job = Job(pk=1, database=TargetDatabase(target=target))
+    rows = [{"application_name": f"opsdash job 1 on {target}/default"[:63], "pid": 7, "started": None}]
+    assert sessions_of(job, rows) == rows
 
 
 def test_a_database_without_a_guard_is_called_so() -> None:

@@ -4,6 +4,7 @@ import os
 
 import psycopg
 
+from dbops.agent.session import STARTED_SQL
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import has_said, inspect_default, listen, start
 from tests.targets.builder import Project
@@ -19,7 +20,8 @@ def test_a_job_shows_its_two_sessions_under_what_the_server_keeps_of_their_name(
     with start(postgres_shop.address(), guard={"label": LONG_LABEL}) as job:
         told = listen(job, has_said(b"ready")).events("connection")
         found = inspect_default(postgres_shop.address())["job_sessions"]
-    assert {one["pid"] for one in found} == {event["backend_pid"] for event in told}
+    events = {(event["backend_pid"], event["backend_started"]) for event in told}
+    assert {(one["pid"], one["started"]) for one in found} == events
     assert {one["application_name"] for one in found} == {LONG_LABEL[:63]}
     assert sorted(one["state"] for one in found) == ["idle", "idle in transaction"]
     assert all(one["since"].startswith("20") and "+" in one["since"] for one in found)
@@ -35,10 +37,29 @@ def test_a_session_that_works_on_without_the_guard_is_seen(
 
 
 def test_nobody_else_is_taken_for_a_job(postgres_shop: Project, database: Database) -> None:
-    elsewhere = psycopg.connect(os.environ["DATABASE_URL"], application_name="opsdash job 1")
-    with database.connect(application_name="opsdash jobs"), elsewhere:
+    with database.connect(application_name="opsdash jobs"):
         ours = {"application_name": "opsdash job 2"}
         assert inspect_default(postgres_shop.address(), session=ours)["job_sessions"] == []
+
+
+def test_a_job_is_seen_in_another_database_of_the_server_too(
+    postgres_shop: Project, database: Database
+) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], application_name="opsdash job 1") as elsewhere:
+        found = inspect_default(postgres_shop.address())["job_sessions"]
+        assert [one["pid"] for one in found] == [elsewhere.info.backend_pid]
+
+
+def test_an_announced_session_is_seen_whatever_it_calls_itself(
+    postgres_shop: Project, database: Database
+) -> None:
+    with database.connect(application_name="webapp") as other:
+        pid = other.info.backend_pid
+        row = other.execute(STARTED_SQL).fetchone()
+        assert row
+        found = inspect_default(postgres_shop.address(), announced=[pid, row[0]])["job_sessions"]
+        assert [(one["pid"], one["started"]) for one in found] == [(pid, row[0])]
+        assert inspect_default(postgres_shop.address(), announced=[pid, row[0] - 1])["job_sessions"] == []
 
 
 def test_of_another_role_s_session_the_name_is_known_and_the_state_is_not(
@@ -51,6 +72,7 @@ def test_of_another_role_s_session_the_name_is_known_and_the_state_is_not(
                 "application_name": "opsdash job 9",
                 "state": None,
                 "since": None,
+                "started": None,
             }
         ]
 
