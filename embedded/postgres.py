@@ -35,8 +35,9 @@ SETTINGS = {
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %q%a@%d ",
 }
-# A throwaway server of the tests has nothing to lose at a power cut.
-THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A throwaway server of the tests has nothing to lose at a power cut. An autovacuum at work belongs to nobody:
+# a role without special rights could not drop its database just then.
+THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 ONLY_PASSWORDS = f"# TYPE DATABASE USER ADDRESS METHOD\nhost all all {LOOPBACK}/32 scram-sha-256\n"
 
 

@@ -2,6 +2,7 @@
 does not exist, never a job without a way to its end."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -22,11 +23,15 @@ from hypothesis.stateful import (
 
 from dbops import launch, loss
 from dbops.access import Actor
+from dbops.execute import _write_end, _write_lost
 from dbops.models import Job, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL, TRANSITIONS, WORKED_ON, FenceLostError
+from dbops.redaction import Redactor
+from dbops.truth import Finding, Result
 
 pytestmark = pytest.mark.django_db
 
+AT_REST = Finding(1, applied=[], left=[], guard_held=False, sessions=[])
 STAFF = Actor(None, "staff", "192.0.2.1")
 LONG_AGO = timedelta(hours=1)
 
@@ -97,8 +102,35 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(hold=holds, state=st.sampled_from(FINAL))
     def its_worker_ends_it(self, hold: tuple[int, int], state: str) -> None:
-        origins = [origin for origin in WORKED_ON if (origin, state) in TRANSITIONS]
-        Job.objects.move(hold[0], origins, state, held_fence=hold[1])
+        """Also a job that was called lost meanwhile, and one that was cancelled although nobody asked for it:
+        a worker that believes so ends nothing."""
+        self.written(hold, lambda job: _write_end(job, Result(state, "It ended."), Redactor(())))
+
+    @rule(hold=holds, concluded=st.sampled_from(["", *FINAL]))
+    def its_worker_gives_it_up_as_lost(self, hold: tuple[int, int], concluded: str) -> None:
+        facts = {"how_lost": "The line was cut.", "concluded": concluded}
+        self.written(hold, lambda job: _write_lost(job, Result("lost", "Cut.", facts=facts), Redactor(())))
+
+    def written(self, hold: tuple[int, int], write: Callable[[Job], None]) -> None:
+        job = Job.objects.get(pk=hold[0])
+        before, job.fence = (job.fence, job.state), hold[1]
+        try:
+            with transaction.atomic():
+                write(job)
+        except FenceLostError:
+            return
+        held = before[0] == hold[1] and before[1] not in FINAL
+        # The acknowledgement of a try before may have been lost; then it stands as it was written.
+        job.refresh_from_db()
+        assert held or (job.fence, job.state) == before, "only who holds it ends it"
+
+    @rule(job=jobs)
+    def the_evidence_ends_it(self, job: int) -> None:
+        """Guard free, no session left."""
+        found = Job.objects.get(pk=job)
+        loss._end(found, AT_REST)
+        state = Job.objects.get(pk=job).state
+        assert state in FINAL if found.state == "lost" else state == found.state
 
     @rule(job=jobs)
     def a_person_cancels(self, job: int) -> None:
