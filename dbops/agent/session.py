@@ -59,7 +59,8 @@ class Session:
         """Without a pool of the target's: for one job it would only hide why a connection fails."""
         settings = dict(connection.settings_dict)
         redaction.learn(settings.get("PASSWORD"))
-        settings["OPTIONS"] = {k: v for k, v in (settings.get("OPTIONS") or {}).items() if k != "pool"}
+        if isinstance(settings.get("OPTIONS"), dict):
+            settings["OPTIONS"] = {k: v for k, v in settings["OPTIONS"].items() if k != "pool"}
         connection.settings_dict = settings
         get_params = connection.get_connection_params
         connection.get_connection_params = lambda: self.params(connection, get_params())

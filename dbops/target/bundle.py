@@ -6,6 +6,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent / "agent"
 TOO_OLD = "opsdash-python-too-old "
+NO_INPUT = "opsdash: standard input ended early"
 
 # What `-c` runs. It has to be valid for any Python, so that an old one can say that it is too old.
 BOOTSTRAP = f"""\
@@ -18,8 +19,9 @@ import json
 def read(n):
  data=b''
  while len(data)<n:
-  more=os.read(0,n-len(data))
-  if not more:sys.exit('opsdash: standard input ended early')
+  try:more=os.read(0,n-len(data))
+  except OSError:more=b''
+  if not more:sys.exit('{NO_INPUT}')
   data+=more
  return data
 modules=json.loads(read(int(read(10))).decode())

@@ -28,6 +28,11 @@ def resolve(
 
 
 def read_file(path: str) -> dict[str, str]:
+    if Path(path).exists() and not Path(path).is_file():
+        raise UnresolvedEnvironment(
+            f"The environment file {path} is no file with lines (a directory, a pipe). The target was not "
+            "started. Correct the path."
+        )
     if not Path(path).is_file():
         raise UnresolvedEnvironment(
             f"The environment file {path} is not there. The target was not started. "

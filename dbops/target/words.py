@@ -7,7 +7,7 @@ from signal import Signals
 from urllib.parse import urlsplit
 
 from dbops.target.address import Address
-from dbops.target.bundle import TOO_OLD
+from dbops.target.bundle import NO_INPUT, TOO_OLD
 from dbops.target.errors import (
     InterpreterMissing,
     NotPython,
@@ -111,6 +111,13 @@ def did_not_start(address: Address, status: int | None, stderr: str, noise: str)
         return InterpreterMissing(
             f"{' '.join(address.argv)} found no interpreter for {address.name}.{quoted(said)} "
             "Nothing was changed. Correct the command that starts the target's Python.",
+            detail=said,
+        )
+    if NO_INPUT in said:
+        return TransportFailed(
+            f"What starts the Python of {address.name} keeps its standard input from it, through which the "
+            "agent comes. Nothing was changed. Let it pass: docker exec -i, kubectl exec -i, ssh without -n, "
+            "no </dev/null.",
             detail=said,
         )
     if is_local(address):

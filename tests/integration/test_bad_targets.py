@@ -291,6 +291,28 @@ def test_what_it_wrote_last_is_not_called_a_traceback(project: Project, mini: Ta
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPTIONS", "['a']"),
+        ("OPTIONS", "3"),
+        ("NAME", "7"),
+        ("NAME", "{1}"),
+        ("PORT", "[]"),
+        ("HOST", "object()"),
+    ],
+)
+def test_database_settings_of_an_odd_kind_are_the_target_s_own(
+    project: Project, mini: Target, name: str, value: str
+) -> None:
+    engine = "DATABASES['default']['ENGINE'] = 'django.db.backends.postgresql'"
+    project.settings(f"\n{engine}\nDATABASES['default'][{name!r}] = {value}\n")
+    inspection = inspect_now(mini)
+    text = page("/targets/mini/")
+    assert "opsdash itself" not in text and "defect of opsdash" not in text
+    assert inspection.outcome == "failed" or default_of(mini).found()[0].state in ("unreachable", "broken")
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         "print('\\x1b[31mred\\x1b[0m\\n' * 200)",

@@ -1,5 +1,6 @@
 """A target's environment: a file, what is declared, references that are allowed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_the_declared_win_over_the_file(tmp_path: Path) -> None:
         "C": "swordfish",
         "EMPTY": "",
     }
+
+
+def test_what_is_there_and_is_no_file_is_called_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ""):
+        with pytest.raises(UnresolvedEnvironment, match="is no file with lines"):
+            resolve({}, str(tmp_path / name), WORKER)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

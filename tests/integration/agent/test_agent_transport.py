@@ -57,6 +57,15 @@ def test_a_transport_that_fails_says_so_in_its_own_words(shop: Project, tmp_path
     assert "Permission denied (publickey)." in str(error)
 
 
+@pytest.mark.parametrize("start", ['exec {python} "$@" </dev/null\n', '{python} "$@" <&-\n'])
+def test_a_command_that_takes_the_standard_input_away_is_told_so(
+    shop: Project, tmp_path: Path, start: str
+) -> None:
+    error = failing(shop, program(tmp_path, start.format(python=sys.executable)))
+    assert isinstance(error, errors.TransportFailed)
+    assert "keeps its standard input from it" in str(error) and "docker exec -i" in str(error)
+
+
 def test_noise_before_the_agent_speaks_is_passed_over(shop: Project, tmp_path: Path) -> None:
     noisy = program(tmp_path, 'echo "Welcome to host"; echo "motd" >&2; head -c 20000 /dev/zero; exec "$@"\n')
     assert inspect_default(shop.address(argv=(noisy, sys.executable)))["reachable"]
