@@ -34,6 +34,8 @@ class Session:
         self.wishes = dict(arguments.get("session") or {})
         self.wishes.setdefault("application_name", (arguments.get("guard") or {}).get("label"))
         self.channel = channel
+        # Of the connections of the work on a Postgres server.
+        self.pids: set[int] = set()
 
     # Before a connection is opened
 
@@ -89,6 +91,8 @@ class Session:
     def announce(self, connection: Any, purpose: str, confirmed: dict[str, str]) -> None:
         about = {"alias": connection.alias, "purpose": purpose}
         pid = backend_pid(connection)
+        if pid and purpose == "work":
+            self.pids.add(pid)
         self.channel.event("connection", vendor=connection.vendor, backend_pid=pid, **about)
         self.channel.event("session", confirmed=confirmed, **about)
 
