@@ -68,11 +68,14 @@ SELECT h.pid, array_agg(DISTINCT h.mode)
  WHERE NOT w.granted AND h.granted AND w.pid = ANY(%s) AND h.pid = ANY(%s)
  GROUP BY h.pid
 """.replace("(same)", SAME)
+# Without a session its locks have no pid; among them is that on its own id.
 PREPARED_SQL = """
 SELECT p.gid, p.owner::text, extract(epoch FROM clock_timestamp() - p.prepared)::float,
        array_agg(DISTINCT h.mode)
   FROM pg_locks w JOIN pg_locks h ON (same)
-       JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction::text
+       JOIN pg_locks own ON own.pid IS NULL AND own.locktype = 'transactionid'
+            AND own.virtualtransaction = h.virtualtransaction
+       JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
  WHERE NOT w.granted AND h.granted AND h.pid IS NULL AND w.pid = %s
  GROUP BY 1, 2, 3
 """.replace("(same)", SAME)

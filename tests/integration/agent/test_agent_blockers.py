@@ -43,11 +43,15 @@ def job(project: Project, python: str) -> Iterator[Session]:
         yield session
 
 
-def hold(database: Database, statement: str, **options: Any) -> psycopg.Connection[Any]:
+@contextmanager
+def hold(database: Database, statement: str, **options: Any) -> Iterator[psycopg.Connection[Any]]:
     """A session that is idle in its transaction, with the locks of this statement."""
     holder = database.connect(autocommit=False, **{"application_name": "somebody", **options})
-    holder.execute(statement.encode())
-    return holder
+    try:
+        holder.execute(statement.encode())
+        yield holder
+    finally:
+        holder.close()
 
 
 @contextmanager
@@ -110,8 +114,17 @@ def test_it_is_said_what_is_waited_for_and_who_is_in_the_way(
     assert blocker["query"] == "SELECT n FROM wanted WHERE name = '?'"
     assert (blocker["held"], blocker["waits_for"]) == (["AccessShareLock"], None)
     assert blocker["backend_start"].endswith("+00:00") and blocker["transaction_s"] >= 0
-    assert waits(record) == []
     assert record.answer["recorded_after"] == [["shop", "0001_alter"]]
+
+
+def test_it_is_said_that_it_is_over(waiting: Project, database: Database, python: str) -> None:
+    waiting.python("0002_sleeps", "time.sleep(600)")
+    with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
+        until_blocked(session)
+        holder.rollback()
+        listen(session, lambda record: bool(record.events("lock_wait")) and not waits(record))
+        session.cancel()
+        assert listen(session).failure.type == "cancelled"
 
 
 def test_it_is_told_again_while_it_lasts(waiting: Project, database: Database, python: str) -> None:
@@ -145,18 +158,19 @@ def test_behind_a_blocker_that_waits_stands_the_one_that_it_waits_for(
     with (
         hold(database, "LOCK TABLE other") as root,
         hold(database, "LOCK TABLE wanted", application_name="middle") as middle,
+        running(middle, "LOCK TABLE other"),
+        job(waiting, python) as session,
     ):
-        with running(middle, "LOCK TABLE other"), job(waiting, python) as session:
-            _, wait = until_blocked(session, 2)
-            near, far = wait["blockers"]
-            assert (near["pid"], near["direct"], near["blocked_by"]) == (
-                middle.info.backend_pid, True, [root.info.backend_pid],
-            )  # fmt: skip
-            assert near["waits_for"]["relation"] == "other"
-            assert (far["pid"], far["direct"]) == (root.info.backend_pid, False)
-            session.end_session(1, far["pid"], far["backend_start"], "terminate")
-            session.end_session(2, near["pid"], near["backend_start"], "terminate")
-            assert listen(session).answer["recorded_after"]
+        _, wait = until_blocked(session, 2)
+        near, far = wait["blockers"]
+        assert (near["pid"], near["direct"], near["blocked_by"]) == (
+            middle.info.backend_pid, True, [root.info.backend_pid],
+        )  # fmt: skip
+        assert near["waits_for"]["relation"] == "other"
+        assert (far["pid"], far["direct"]) == (root.info.backend_pid, False)
+        session.end_session(1, far["pid"], far["backend_start"], "terminate")
+        session.end_session(2, near["pid"], near["backend_start"], "terminate")
+        assert listen(session).answer["recorded_after"]
 
 
 def test_a_row_that_is_waited_for_names_its_table(waiting: Project, database: Database, python: str) -> None:
