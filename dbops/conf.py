@@ -25,6 +25,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob("STALE_AFTER_S", 600, 10, "seconds", "knowledge older than this is shown as unknown"),
     Knob("INSPECTIONS_KEPT", 50, 1, "rows a target", "how many inspections of a target are kept"),
     Knob("LOCK_TIMEOUT_MS", 5000, 0, "milliseconds", "lock_timeout of a migrate job's session; 0 is off"),
+    Knob("LOCK_TRIES", 5, 1, "tries", "of an atomic migration that waits longer for a lock; 1 is no retry"),
+    Knob("LOCK_BACKOFF_MS", 2000, 0, "milliseconds", "rest before its second try; doubled for each one more"),
     Knob("STATEMENT_TIMEOUT_MS", 0, 0, "milliseconds", "statement_timeout of a migrate job; 0 is off"),
     Knob("PROBE_INTERVAL_S", 10, 1, "seconds", "how often a target's database server is probed"),
     Knob("PROBE_STALE_S", 30, 2, "seconds", "an answer older than this is shown as unknown"),

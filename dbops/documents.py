@@ -70,10 +70,11 @@ def job_document(job: Job) -> dict[str, Any]:
             "kind": step.kind,
             "name": step.name,
             "state": step.state,
+            "attempt": step.attempt,
             "duration_ms": step.duration_ms,
             "statements": step.statements,
         }
-        for step in job.steps.order_by("position")
+        for step in job.steps.order_by("position", "attempt")
     ]
     return {"version": VERSION, "job": {**job_entry(job), "steps": steps, "facts": job.facts}}
 

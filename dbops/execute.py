@@ -7,6 +7,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.models import F
 
+from dbops import endings
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
 from dbops.models.away import patiently
@@ -125,6 +126,7 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
     )
     if moved:
         Steps(job.pk, job.fence).close(result.state, result.facts.get("recorded"))
+        endings.close(job.pk)
     else:
         _insist_it_stands(job, job.fence, result.state)
 

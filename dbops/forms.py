@@ -64,6 +64,13 @@ class ResolutionForm(forms.Form):
     reason = forms.CharField(max_length=500, error_messages={"required": "Say why. Nothing was changed."})
 
 
+class SessionForm(forms.Form):
+    """Staff ends a session that keeps a job waiting; `backend_start` says which one the page showed."""
+
+    backend_start = forms.CharField(max_length=50, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=500, error_messages={"required": "Say why. Nothing was done."})
+
+
 class OverviewFilter(forms.Form):
     """Search and filter of the overview; they live in the URL."""
 

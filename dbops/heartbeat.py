@@ -7,7 +7,7 @@ from types import TracebackType
 from django.db import Error, connection
 
 from dbops import conf
-from dbops.models import Job
+from dbops.models import Job, SessionEnding
 from dbops.models.job import WORKED_ON
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,9 @@ HELD = (*WORKED_ON, "lost")
 class Heartbeat:
     """While it is open: beats every HEARTBEAT_S, and looks twice a second whether a person asked to stop.
 
-    `cancel_asked` and `fence_lost` are set once and for all. When our database does not answer, nothing is
-    set: the work goes on. A job that was called lost meanwhile is taken back.
+    `ending_asked` is set when staff wants a session ended that is in the way of the job; who hands it on
+    clears it. `cancel_asked` and `fence_lost` are set once and for all. When our database does not answer,
+    nothing is set: the work goes on. A job that was called lost meanwhile is taken back.
     """
 
     def __init__(self, job: Job) -> None:
@@ -30,6 +31,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{job.pk}", daemon=True)
         self.cancel_asked = threading.Event()
         self.fence_lost = threading.Event()
+        self.ending_asked = threading.Event()
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()
@@ -67,3 +69,5 @@ class Heartbeat:
             self.cancel_asked.set()
         if state not in HELD:
             self.fence_lost.set()
+        if SessionEnding.objects.filter(job_id=self._job_id, sent_at=None, outcome="").exists():
+            self.ending_asked.set()

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from dbops import tasks
+from dbops import endings, tasks
 from dbops.access import Actor
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
 from dbops.models.job import FINAL
@@ -222,6 +222,7 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
         AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)
         if won:
             Steps(job.pk, job.fence).close("failed")
+            endings.close(job.pk)
             transaction.on_commit(lambda: publish_change(job.pk))
     if not won:
         job.refresh_from_db()

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from dbops import conf
+from dbops import conf, endings
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 from dbops.models.job import WORKED_ON
@@ -76,6 +76,7 @@ def _end(job: Job, finding: Finding) -> None:
     )
     if ended:
         Steps(job.pk, job.fence).close(state, recorded)
+        endings.close(job.pk)
 
 
 def state_of(job: Job, missing: Pairs) -> str:
@@ -129,7 +130,7 @@ def recorded_since(job: Job, applied: Pairs) -> Pairs | None:
 
 def planned_by(job: Job) -> Pairs:
     """The migrations that the agent said it would apply, as its worker heard it, or else as it is written."""
-    steps = job.steps.filter(kind=MIGRATION).order_by("position").values_list("name", flat=True)
+    steps = job.steps.filter(kind=MIGRATION, attempt=1).order_by("position").values_list("name", flat=True)
     return pairs(job.facts["plan"] if "plan" in job.facts else list(steps))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db import connection
 
-from dbops import conf
+from dbops import conf, endings
 from dbops.heartbeat import Heartbeat
+from dbops.lockwait import LockWait
 from dbops.models import Job
 from dbops.models.away import is_away, patiently
 from dbops.models.job import FenceLostError
@@ -53,6 +54,7 @@ class Performance:
         self.recorder = recorder
         self.heartbeat = heartbeat
         self.steps = Steps(job.pk, job.fence)
+        self._lock_wait = LockWait(recorder.redactor.clean)
         # What the agent reported besides its answer: known also when there is no answer.
         self.facts: dict[str, Any] = {}
         self._late: list[Callable[[], None]] = []
@@ -110,6 +112,8 @@ class Performance:
 
     def begin_step(self, kind: str, name: str) -> None:
         self._write(lambda: self.steps.begin(kind, name))
+        if self._lock_wait.begin():
+            self._keep_lock_wait()
 
     def end_step(
         self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
@@ -118,6 +122,39 @@ class Performance:
             "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
         )
         self._write(lambda: self.steps.end(name, state, duration_ms=duration_ms, statements=statements))
+
+    def retry_step(
+        self,
+        name: str,
+        *,
+        attempt: int,
+        attempts: int,
+        again_in_s: float,
+        duration_ms: int,
+        statements: int | None = None,
+    ) -> None:
+        self._write(
+            lambda: self.steps.retry(name, attempts=attempts, duration_ms=duration_ms, statements=statements)
+        )
+        self.say(
+            f"try {attempt} of {attempts} of {name} waited too long for a lock and was rolled back; "
+            f"the next one begins in {again_in_s:g} s"
+        )
+        self._lock_wait.rest(attempt, attempts, again_in_s)
+        self._keep_lock_wait()
+
+    def lock_wait(self, waits: list[dict[str, Any]], problem: str = "") -> None:
+        if problem:
+            self.say(f"who is in the way of a lock cannot be seen: {problem}")
+        self._lock_wait.hear(waits)
+        if news := self._lock_wait.news():
+            self.say(news)
+        self._keep_lock_wait()
+
+    def session_ended(self, ending: int, outcome: str, words: str) -> None:
+        words = self.recorder.redactor.clean(words)
+        self.say(f"a session in the way, as staff asked: {words}")
+        self._write(lambda: endings.answer(self.job.pk, ending, outcome, words))
 
     def catch_up(self) -> bool:
         """Write what waits for our database; False when it still does not answer."""
@@ -146,9 +183,22 @@ class Performance:
     def _obey(self, session: door.Session) -> None:
         if self.heartbeat.fence_lost.is_set():
             raise FenceLostError
+        if self.heartbeat.ending_asked.is_set():
+            self._hand_endings_on(session)
         if self.heartbeat.cancel_asked.is_set():
             self._cancelled_at = self._cancelled_at or time.monotonic()
             session.cancel()
+
+    def _hand_endings_on(self, session: door.Session) -> None:
+        """Where our database fails, it is asked again: what has not been sent will be asked for anew."""
+        self.heartbeat.ending_asked.clear()
+        try:
+            for asked in endings.take(self.job.pk, self.job.fence):
+                session.end_session(asked.pk, asked.pid, asked.backend_start, asked.act)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self._wait(error)
 
     def _give_up_when_frozen(self) -> None:
         """The ladder is climbed on the other side; where nothing of it comes back, somebody must be told."""
@@ -172,6 +222,14 @@ class Performance:
         self._late.append(write)
         if self.catch_up():
             publish_change(self.job.pk)
+
+    def _keep_lock_wait(self) -> None:
+        """The latest alone is of use, however many our database could not take meanwhile."""
+        if self._write_lock_wait not in self._late:
+            self._write(self._write_lock_wait)
+
+    def _write_lock_wait(self) -> None:
+        Job.objects.touch(self.job.pk, self.job.fence, lock_wait=self._lock_wait.document())
 
     def _running(self, backend_pid: int | None, backend_started: int | None) -> None:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)

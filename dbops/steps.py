@@ -30,7 +30,7 @@ class Steps:
             Step(job_id=self.job_id, position=first + offset, kind=kind, name=name)
             for offset, name in enumerate(name for name in names if name not in told)
         )
-        planned = Step.objects.filter(job_id=self.job_id, kind=MIGRATION).count()
+        planned = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, attempt=1).count()
         Job.objects.touch(self.job_id, self.fence, total_count=planned)
 
     @transaction.atomic
@@ -51,6 +51,20 @@ class Steps:
         done = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").count()
         Job.objects.touch(self.job_id, self.fence, done_count=done)
 
+    @transaction.atomic
+    def retry(self, name: str, *, attempts: int, duration_ms: int, statements: int | None = None) -> None:
+        """What runs failed and left nothing; its next try stands at the same place."""
+        step = Step.objects.filter(job_id=self.job_id, name=name, state="running").first()
+        if step is not None:
+            step.state, step.attempts = Step.State.RETRIED, attempts
+            step.duration_ms, step.statements = duration_ms, statements
+            step.save()
+            again = {"attempt": step.attempt + 1, "attempts": attempts}
+            Step.objects.create(
+                job_id=self.job_id, position=step.position, kind=step.kind, name=name, **again
+            )
+        Job.objects.touch(self.job_id, self.fence)
+
     def close(self, state: str, recorded: list[list[str]] | None = None) -> None:
         """At the job's end: what still runs ended as the job did, what never began was not reached; and a
         migration is a success if, and only if, it is among the recorded ones, where these are known."""
@@ -65,7 +79,9 @@ class Steps:
 
     def _settle(self, recorded: set[str]) -> None:
         migrations = Step.objects.filter(job_id=self.job_id, kind=MIGRATION)
-        migrations.filter(name__in=recorded).exclude(state="succeeded").update(state="succeeded")
+        # A try that was followed by another did not succeed, whatever the last one did.
+        open_ones = migrations.filter(name__in=recorded).exclude(state__in=["succeeded", "retried"])
+        open_ones.update(state="succeeded")
         migrations.filter(state="succeeded").exclude(name__in=recorded).update(state="failed")
         Job.objects.filter(pk=self.job_id).update(done_count=migrations.filter(state="succeeded").count())
 

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, resolution, streams, targets
+from dbops.views import jobs, overview, resolution, sessions, streams, targets
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -16,6 +16,16 @@ urlpatterns = [
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/cancellation/", jobs.cancellation, name="cancellation"),
     path("jobs/<int:job_id>/resolution/", resolution.resolution, name="resolution"),
+    path(
+        "jobs/<int:job_id>/sessions/<int:pid>/cancellation/",
+        sessions.session_cancellation,
+        name="session_cancellation",
+    ),
+    path(
+        "jobs/<int:job_id>/sessions/<int:pid>/termination/",
+        sessions.session_termination,
+        name="session_termination",
+    ),
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from . import cancel, environment, launch
+from . import cancel, control, environment, launch
 from .channel import Channel
 
 if TYPE_CHECKING:
@@ -28,16 +28,16 @@ def run(ends: ChildEnds) -> None:
     """Become the target and perform the request. Returns when the target's own launcher has returned."""
     os.setsid()
     die_with(ends.supervisor)
-    events, acknowledgements, control = map(out_of_reach, (ends.events, ends.acknowledgements, ends.control))
+    events, acknowledgements, told = map(out_of_reach, (ends.events, ends.acknowledgements, ends.control))
     take_streams(ends.output)
     take_signals()
     environment.catch_up()
-    _thread.start_new_thread(cancel.listen, (control,))
+    _thread.start_new_thread(control.listen, (told,))
     launch.run(ends.request, Channel(events, acknowledgements))
 
 
 def die_with(supervisor: int) -> None:
-    """Covers the case that native code holds the interpreter, so that `cancel.listen` cannot act."""
+    """Covers the case that native code holds the interpreter, so that `control.listen` cannot act."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

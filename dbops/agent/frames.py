@@ -6,26 +6,28 @@ The interpreter is started as ``ARGV -c BOOTSTRAP``. Then, over its three standa
 2. agent -> door: PREAMBLE, then a ``hello`` frame. Anything before PREAMBLE is noise of the transport.
 3. door -> agent: a ``request`` frame. It carries secrets, so it is sent only after a hello.
 4. agent -> door: ``output``, ``event``, at most one ``answer`` or ``error``, always one ``end``, the last
-   frame. door -> agent, at any time: ``cancel``. End of file on the agent's stdin means that the caller is
-   gone: everything is stopped.
+   frame. door -> agent, at any time: ``cancel``, ``end_session``. End of file on the agent's stdin means that
+   the caller is gone: everything is stopped.
 
 A frame is two big-endian unsigned 32-bit sizes, then that many bytes of JSON (an object with a ``type``),
 then that many raw bytes.
 
-=========  ==============================================================================================
-type       fields
-=========  ==============================================================================================
-hello      protocol, python "3.11.7", executable, pid
-request    protocol, verb, arguments {}, launcher [], settings_module, cwd, env {}, grace_s (of one rung)
+===========  ============================================================================================
+type         fields
+===========  ============================================================================================
+hello        protocol, python "3.11.7", executable, pid
+request      protocol, verb, arguments {}, launcher [], settings_module, cwd, env {}, grace_s (of one rung)
 cancel
-output     raw: what the target wrote to its stdout or stderr, byte for byte
-event      name, data {}: see the verb
-answer     data {}: see the verb
-error      error {type, message, traceback, fault, facts {}}; fault: target, server, person, caller, agent
-end        exit_status or null, signal or null, rung (of the ladder, as far as it was climbed) or null,
-           why it was climbed or null, output_open: a process that left the child's group still holds the
-           output, stuck: the child did not die
-=========  ==============================================================================================
+end_session  id, pid, backend_start, act: "cancel" (its statement) or "terminate" (the session); of another
+             session on the target's server, while perform works. Answered by the event session_ended.
+output       raw: what the target wrote to its stdout or stderr, byte for byte
+event        name, data {}: see the verb, blockers (lock_wait) and endings (session_ended)
+answer       data {}: see the verb
+error        error {type, message, traceback, fault, facts {}}; fault: target, server, person, caller, agent
+end          exit_status or null, signal or null, rung (of the ladder, as far as it was climbed) or null,
+             why it was climbed or null, output_open: a process that left the child's group still holds the
+             output, stuck: the child did not die
+===========  ============================================================================================
 
 Frames of the child reach the door in the order in which the child made them, output included. Strings are
 UTF-8 without NUL. Between child and supervisor the same frames travel on a pipe; each is acknowledged with

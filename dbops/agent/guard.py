@@ -16,16 +16,23 @@ import time
 from typing import TYPE_CHECKING
 
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import Error as DatabaseError
 
 from . import cancel, databases, sqlite
+from .blockers import Blockers
+from .endings import Endings
 from .failures import Failure, describe
 
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
+    from .channel import Channel
+
 # "opsd", "dash": the two keys of pg_try_advisory_lock(int, int).
 KEYS = (0x6F707364, 0x64617368)
 CHECK_EVERY_S = 3.0
+LOOK_EVERY_S = 1.0
 SUFFIX = ".opsdash-guard"
 NOBODY = {"held": False, "by": None, "pid": None, "since": None}
 # Nothing was read: neither held nor free may be claimed.
@@ -38,6 +45,10 @@ SELECT pid, pid = pg_backend_pid()
  WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s AND objid = %s
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+# A moment in microseconds: equal ones are of one transaction.
+TRANSACTION_SQL = (
+    "SELECT (extract(epoch FROM xact_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid = %s"
+)
 # Apart: some servers show their locks to everybody, and their sessions not.
 NAME_SQL = "SELECT application_name, backend_start FROM pg_stat_activity WHERE pid = %s"
 
@@ -135,7 +146,11 @@ class PostgresGuard:
     def __init__(self, alias: str) -> None:
         connection: Any = connections.create_connection(alias)
         connection.opsdash_guard = True
+        # In a transaction that never ends nothing new would be seen of other sessions.
+        connection.settings_dict = dict(connection.settings_dict, AUTOCOMMIT=True)
         self.connection = connection
+        # Django's connections are not for two threads at once.
+        self.mine = threading.RLock()
         # The watching thread asks over it too.
         self.connection.inc_thread_sharing()
 
@@ -149,9 +164,29 @@ class PostgresGuard:
             raise busy(who)
 
     def is_held(self) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute(HOLDER_SQL, KEYS)
-            return any(row[1] for row in cursor.fetchall())
+        return any(row[1] for row in self.rows(HOLDER_SQL, KEYS))
+
+    def rows(self, query: str, parameters: Any = ()) -> list[Any]:
+        with self.mine, self.connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            found: list[Any] = cursor.fetchall()
+            return found
+
+    def transaction_of(self, pid: int | None) -> int | None:
+        """When the transaction of this session began; None where it has none, or the server does not say."""
+        try:
+            return next((row[0] for row in self.rows(TRANSACTION_SQL, [pid])), None)
+        except DatabaseError:
+            return None
+
+    def doubt_about_record(self, names: list[tuple[str, str]]) -> str:
+        """ "" when none of these migrations is recorded, as another session than that of the work sees it."""
+        table = self.connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
+        try:
+            recorded = set(self.rows("SELECT app, name FROM (t)".replace("(t)", table)))
+        except DatabaseError:
+            return "what is recorded could not be read"
+        return "it is recorded" if recorded.intersection(map(tuple, names)) else ""
 
     def release(self) -> None:
         self.connection.close()
@@ -206,21 +241,43 @@ class Watch(threading.Thread):
         super().__init__(daemon=True, name="opsdash-guard")
         self.guard = guard
         self.lost = ""
+        self.looks: Blockers | None = None
+        self._endings: Endings | None = None
         self._over = threading.Event()
 
+    def look_for_blockers(self, channel: Channel, pids: set[int], names: list[str]) -> None:
+        """From now on, every second; only Postgres can tell."""
+        if isinstance(self.guard, PostgresGuard):
+            self.looks = Blockers(channel, self.guard, pids, names)
+            self._endings = Endings(self.looks)
+
     def run(self) -> None:
-        while not self._over.wait(CHECK_EVERY_S):
-            lost = self.check()
-            if lost and not self._over.is_set():
-                self.lost = lost
-                cancel.stop()
-                return
+        checked = time.monotonic()
+        while not self._over.wait(LOOK_EVERY_S):
+            if time.monotonic() - checked >= CHECK_EVERY_S:
+                checked = time.monotonic()
+                lost = self.check()
+                if lost and not self._over.is_set():
+                    self.lost = lost
+                    cancel.stop()
+                    return
+            if self._endings and self.looks:
+                self._endings.obey()
+                self.looks.look()
 
     def check(self) -> str:
         try:
             return "" if self.guard.is_held() else f"The {self.guard.kind} is no longer held by this job."
         except Exception as problem:
             return "The guard's connection is gone: " + describe(problem)
+
+    def blocked_by(self) -> str:
+        """Who stood in the way of the job last; "" where nobody was seen."""
+        return self.looks.words() if self.looks else ""
+
+    def forget_blockers(self) -> None:
+        if self.looks:
+            self.looks.last = []
 
     def stop(self) -> None:
         self._over.set()

@@ -1,8 +1,11 @@
 """perform: the target's own migrate, forward, under the guard.
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
-expected_identity: of the database that the person saw when asking; "" or none: not compared.
-Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed.
+expected_identity: of the database that the person saw when asking; "" or none: not compared,
+retries {tries, backoff_ms}: of an atomic migration that waited too long for a lock (see retries).
+Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed,
+step_retried {try, tries, again_in_s}: it failed, and the same step is started again;
+lock_wait (see blockers), session_ended (see endings).
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
 nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
 connection), sqlstate and rights (see there; None where these were not the reason).
@@ -18,7 +21,7 @@ from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import databases, failures, guard, lacking, rights, targets
+from . import databases, failures, guard, lacking, retries, rights, targets
 from .failures import Failure
 from .progress import Progress, followed
 
@@ -44,6 +47,7 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
         with guard.held(connection, label) as watch:
             kind = watch.guard.kind
             channel.event("guard", alias=connection.alias, taken=kind != guard.NoGuard.kind, kind=kind)
+            watch.look_for_blockers(channel, session.pids, [session.wishes["application_name"] or "", label])
             return migrate.run(connection, watch)
     except BaseException as problem:
         # Giving the guard back can fail too; by then nobody may say that nothing was changed.
@@ -59,6 +63,8 @@ class Migrate:
         targets.check_words(self.app, self.name)
         self.channel = channel
         self.utility = utility
+        self.retries = arguments.get("retries") or {}
+        self.tries: retries.Tries | None = None
         self.progress = Progress(channel)
         self.working = False
 
@@ -72,7 +78,8 @@ class Migrate:
         try:
             self.working = True
             self.channel.event("working")
-            with followed(connection, self.progress):
+            self.tries = retries.Tries(self.retries, self.progress, watch)
+            with followed(connection, self.progress), retries.repeated(connection, self.tries):
                 self.call_command()
             self.progress.settle()
             newly = self.newly_recorded()
@@ -124,6 +131,8 @@ class Migrate:
         failure = failures.of(problem, "failed", facts)
         if failure.kind == "failed":
             failure.message = lacking.typed(problem)[1]
+            if facts["sqlstate"] == retries.LOCK_NOT_AVAILABLE and self.tries and self.tries.sentence:
+                failure.message = f"{failure.message} {self.tries.sentence}"
             show(problem)
         return failure
 

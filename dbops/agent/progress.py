@@ -44,12 +44,12 @@ class Progress:
         self.started = self.told = self.clock()
         self.channel.event("step_started", **self.step)
 
-    def finish(self, outcome: str = "step_finished") -> None:
+    def finish(self, outcome: str = "step_finished", **more: Any) -> None:
         if self.step is None:
             return
         step, self.step = self.step, None
         duration_ms = round((self.clock() - self.started) * 1000)
-        self.channel.event(outcome, duration_ms=duration_ms, statements=self.statements, **step)
+        self.channel.event(outcome, duration_ms=duration_ms, statements=self.statements, **step, **more)
 
     def settle(self) -> None:
         """The command is over: a migration that never said that it succeeded did not."""

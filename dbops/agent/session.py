@@ -41,6 +41,8 @@ class Session:
         self.wishes = dict(arguments.get("session") or {})
         self.wishes.setdefault("application_name", (arguments.get("guard") or {}).get("label"))
         self.channel = channel
+        # Of the connections of the work on a Postgres server.
+        self.pids: set[int] = set()
 
     # Before a connection is opened
 
@@ -97,6 +99,8 @@ class Session:
     def announce(self, connection: Any, purpose: str, confirmed: dict[str, str]) -> None:
         about = {"alias": connection.alias, "purpose": purpose}
         pid, started = backend_pid(connection), backend_started(connection)
+        if pid and purpose == "work":
+            self.pids.add(pid)
         about_backend = {"vendor": connection.vendor, "backend_pid": pid, "backend_started": started}
         self.channel.event("connection", **about_backend, **about)
         self.channel.event("session", confirmed=confirmed, **about)

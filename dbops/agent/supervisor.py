@@ -17,7 +17,7 @@ import termios
 import time
 from typing import TYPE_CHECKING
 
-from . import environment, frames
+from . import control, environment, frames
 from .ladder import ALL, AT_ONCE, KILL, POLITE, Ladder
 from .watcher import Watcher
 
@@ -156,7 +156,7 @@ class Supervisor:
         ends = self.fork()
         if ends is not None:
             return ends
-        for fd in (0, 1, self.output, self.events, self.wake):
+        for fd in (0, 1, self.output, self.events, self.wake, self.control):
             os.set_blocking(fd, False)
         self.watch_the_child()
         status, output_open = self.clear_up()
@@ -218,8 +218,12 @@ class Supervisor:
             self.signal_group(signal.SIGKILL if rung in (KILL, AT_ONCE) else signal.SIGTERM)
 
     def ask_politely(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.control, b"c")
+        self.tell_the_child(control.CANCEL)
+
+    def tell_the_child(self, line: bytes) -> None:
+        """Where it does not listen, the next rung comes; who asked for a session's end has no answer."""
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self.control, line)
 
     def signal_group(self, number: signal.Signals) -> None:
         """The child makes itself the leader of its group first thing; before that there is only the child."""
@@ -271,8 +275,11 @@ class Supervisor:
             self.stdin_open = False
             self.caller_is_gone()
             return
-        if any(header["type"] == "cancel" for header, _ in heard):
-            self.ladder.start("cancelled", time.monotonic(), self.rungs())
+        for header, _ in heard:
+            if header["type"] == "cancel":
+                self.ladder.start("cancelled", time.monotonic(), self.rungs())
+            elif header["type"] == "end_session":
+                self.tell_the_child(control.line_of(header))
 
     def caller_is_gone(self) -> None:
         grace_s = min(self.ladder.grace_s, GONE_GRACE_S)

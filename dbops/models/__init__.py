@@ -1,4 +1,5 @@
 from dbops.models.audit import AuditEvent
+from dbops.models.ending import SessionEnding
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.probe import Probe
@@ -11,6 +12,7 @@ __all__ = [
     "Inspection",
     "Job",
     "Probe",
+    "SessionEnding",
     "Step",
     "Target",
     "TargetDatabase",

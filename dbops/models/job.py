@@ -74,7 +74,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         if held_fence is not None:
             conditions["fence"] = held_fence
         if to in FINAL:
-            fields["finished_at"] = Now()
+            fields.update(finished_at=Now(), lock_wait=None)
         return self.filter(**conditions).update(state=to, version=F("version") + 1, **fields) == 1
 
     def claim(self, job_id: int, worker: str) -> "Job | None":
@@ -190,6 +190,8 @@ class Job(models.Model):
     # server's clock) it is one for ever.
     backend_pid = models.PositiveIntegerField(null=True, blank=True)
     backend_started = models.PositiveBigIntegerField(null=True, blank=True)
+    # Which lock it waits for and who is in the way (see dbops.lockwait); null: it waits for none.
+    lock_wait = models.JSONField(null=True, blank=True)
     # before / after: {"plan": [[app, name]], "recorded": [[app, name]], ...}
     facts = models.JSONField(default=dict)
     last_line = models.PositiveIntegerField(default=0)
@@ -223,6 +225,10 @@ class Job(models.Model):
             models.CheckConstraint(
                 name="job_finished_when_final",
                 condition=Q(state__in=ACTIVE, finished_at=None) | (Q(state__in=FINAL) & ~Q(finished_at=None)),
+            ),
+            models.CheckConstraint(
+                name="job_waits_only_while_active",
+                condition=Q(state__in=ACTIVE) | Q(lock_wait__isnull=True),
             ),
         ]
 

@@ -12,10 +12,15 @@ class Step(models.Model):
         SUCCEEDED = "succeeded", "succeeded"
         FAILED = "failed", "failed"
         CANCELLED = "cancelled", "cancelled"
+        RETRIED = "retried", "tried again"
         SKIPPED = "skipped", "not reached"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveIntegerField()
+    # A migration that a lock kept waiting too long may be tried again: a row a try, all at one position.
+    attempt = models.PositiveSmallIntegerField(default=1)
+    # How many tries it may have; null where nobody said so, since the first was enough.
+    attempts = models.PositiveSmallIntegerField(null=True, blank=True)
     kind = models.CharField(max_length=30)
     name = models.TextField()
     state = models.CharField(max_length=20, choices=State.choices, default=State.PENDING)
@@ -24,9 +29,9 @@ class Step(models.Model):
     statements = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
-        ordering = ["job", "position"]
+        ordering = ["job", "position", "attempt"]
         constraints = [
-            models.UniqueConstraint(fields=["job", "position"], name="step_position_once_a_job"),
+            models.UniqueConstraint(fields=["job", "position", "attempt"], name="step_attempt_once_a_job"),
         ]
 
     def __str__(self) -> str:

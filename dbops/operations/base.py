@@ -58,6 +58,24 @@ class Context(Protocol):
         self, name: str, *, duration_ms: int, statements: int | None = None, failed: bool = False
     ) -> None: ...
 
+    def retry_step(
+        self,
+        name: str,
+        *,
+        attempt: int,
+        attempts: int,
+        again_in_s: float,
+        duration_ms: int,
+        statements: int | None = None,
+    ) -> None:
+        """A try failed and left nothing; the same step is begun again after a rest."""
+
+    def lock_wait(self, waits: list[dict[str, Any]], problem: str = "") -> None:
+        """Which locks are waited for now, and who is in the way; `problem`: why that cannot be seen."""
+
+    def session_ended(self, ending: int, outcome: str, words: str) -> None:
+        """What came of a session that staff asked to end."""
+
 
 class Operation(Protocol):
     """One act. `name` stands in URLs, rows and commands."""

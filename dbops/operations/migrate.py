@@ -29,6 +29,7 @@ def request(context: Context) -> dict[str, Any]:
         "alias": context.alias,
         "app": context.arguments.get("app") or None,
         "migration": context.arguments.get("migration") or None,
+        "retries": {"tries": conf.knob("LOCK_TRIES"), "backoff_ms": conf.knob("LOCK_BACKOFF_MS")},
         "session": {
             "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
             "statement_timeout_ms": conf.knob("STATEMENT_TIMEOUT_MS"),
@@ -56,6 +57,19 @@ def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
             duration_ms=data["duration_ms"],
             statements=data.get("statements"),
         )
+    elif name == "step_retried":
+        context.retry_step(
+            step_name(data),
+            attempt=data["try"],
+            attempts=data["tries"],
+            again_in_s=data["again_in_s"],
+            duration_ms=data["duration_ms"],
+            statements=data.get("statements"),
+        )
+    elif name == "lock_wait":
+        context.lock_wait(data["waits"], data.get("problem") or "")
+    elif name == "session_ended":
+        context.session_ended(data["id"], data["done"], data["words"])
 
 
 def guard_words(data: Mapping[str, Any]) -> str:

@@ -7,13 +7,14 @@ from django.core.paginator import Page, Paginator
 
 from dbops import conf
 from dbops.access import Role
-from dbops.models import Job, Step, Target, TargetDatabase
+from dbops.models import Job, SessionEnding, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
+from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_progress", "job_steps")
+FRAGMENTS = ("job_state", "job_blockers", "job_progress", "job_steps")
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -23,6 +24,19 @@ class JobPage:
     job: Job
     steps: list[Step]
     role: Role
+    endings: list[SessionEnding]
+
+    @property
+    def waits(self) -> list[Wait]:
+        return waits_of(self.job, self.role)
+
+    @property
+    def retry(self) -> Retry | None:
+        return retry_of(self.job)
+
+    @property
+    def is_staff(self) -> bool:
+        return self.role >= Role.STAFF
 
     @property
     def database(self) -> TargetDatabase:
@@ -78,7 +92,8 @@ def title_of(job: Job) -> str:
 
 
 def job_page(role: Role, job: Job) -> JobPage:
-    return JobPage(job, list(Step.objects.filter(job=job).order_by("position")), role)
+    steps = list(Step.objects.filter(job=job).order_by("position", "attempt"))
+    return JobPage(job, steps, role, endings_of(job))
 
 
 def transcript_so_far(job: Job) -> dict[str, object]:

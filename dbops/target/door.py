@@ -105,8 +105,8 @@ def transport_env(program: str, worker_env: Mapping[str, str]) -> dict[str, str]
 
 
 class Session:
-    """One request on its way. One thread receives; `cancel` may be called from any. A context manager that
-    leaves nothing running."""
+    """One request on its way. One thread receives; `cancel` and `end_session` may be called from any. A
+    context manager that leaves nothing running."""
 
     def __init__(self, address: Address, request: Mapping[str, Any], streams: Streams) -> None:
         self.address = address
@@ -163,6 +163,13 @@ class Session:
             # The request is the first thing that the agent reads.
             if self._requested:
                 self._streams.write(CANCEL)
+
+    def end_session(self, ending: int, pid: int, backend_start: str, act: str) -> None:
+        """Another session on the target's server is to be ended; the event `session_ended` answers."""
+        facts = {"id": ending, "pid": pid, "backend_start": backend_start, "act": act}
+        with self._lock:
+            if self._requested and not self._closed:
+                self._streams.write(frames.encode({"type": "end_session", **facts}))
 
     def close(self) -> End | None:
         """Stop whatever still runs and leave nothing behind. Returns the End when the agent could still tell

@@ -65,7 +65,8 @@ def _quiet(subject: str, what: str) -> None:
 
 
 @contextmanager
-def private_postgres() -> Iterator[Server]:
+def private_postgres(**settings: str) -> Iterator[Server]:
+    """`settings`: of its postgresql.conf."""
     account = accounts.for_servers(_quiet)
     with _folder() as folder:
         cluster = postgres.Cluster(
@@ -75,7 +76,7 @@ def private_postgres() -> Iterator[Server]:
             password="private-password",
             account=account,
             # What is committed must outlive being killed.
-            settings={"synchronous_commit": "on"},
+            settings={"synchronous_commit": "on", **settings},
         )
         postgres.initdb(cluster)
         url = databases.Database(postgres.SUPERUSER, cluster.password).url(ports.LOOPBACK, cluster.port)

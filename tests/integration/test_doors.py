@@ -25,6 +25,8 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "job": (lambda job: [job.pk], Role.VIEWER, "get"),
     "cancellation": (lambda job: [job.pk], Role.OPERATOR, "post"),
     "resolution": (lambda job: [job.pk], Role.STAFF, "post"),
+    "session_cancellation": (lambda job: [job.pk, 4242], Role.STAFF, "get"),
+    "session_termination": (lambda job: [job.pk, 4242], Role.STAFF, "get"),
     "transcript": (lambda job: [job.pk], Role.VIEWER, "get"),
     "lines": (lambda job: [job.pk], Role.VIEWER, "get"),
     "job_stream": (lambda job: [job.pk], Role.VIEWER, "get"),

@@ -1,0 +1,263 @@
+"""A migration that waited too long for a lock is applied again: only where it is proven that nothing of it
+stayed.
+
+Proven is: it is atomic, all of it ran in one transaction of its own, that was rolled back, and it is not
+recorded. In front of its first statement a savepoint is set whose name nobody else knows, and another
+connection (the guard's) sees in pg_stat_activity that the transaction is still the one that began with the
+migration. Before Django rolls back, the work goes back to that savepoint: a COMMIT or a ROLLBACK of the
+migration's own would have ended it, however it was sent. What else was said over another connection meanwhile
+is not undone by that, so that nothing is tried again then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.backends.signals import connection_created
+from django.db.migrations.executor import MigrationExecutor
+
+from . import cancel, failures, session
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
+
+    from .guard import Watch
+    from .progress import Progress
+
+LOCK_NOT_AVAILABLE = "55P03"
+LISTEN_S = 0.1
+# Begins the transaction like any statement, and unlike a SELECT takes no snapshot: behind one a migration
+# could not choose its isolation level any more.
+HARMLESS_SQL = "SHOW server_version"
+# Behind a savepoint these could not be said any more. What may stand before them waits for no lock.
+NOT_BEHIND_A_SAVEPOINT = re.compile(r"transaction|snapshot", re.IGNORECASE)
+BEFORE = re.compile(r"\s*(set|show|reset)\b", re.IGNORECASE)
+
+
+class Tries:
+    """`wishes`: tries (1: none is repeated), backoff_ms (before the second try; then doubled each time)."""
+
+    def __init__(self, wishes: dict[str, Any], progress: Progress, watch: Watch) -> None:
+        self.limit = int(wishes.get("tries") or 1)
+        self.backoff_s = int(wishes.get("backoff_ms") or 0) / 1000
+        self.progress = progress
+        self.watch = watch
+        # Of the migration at work: how long each try waited for its lock.
+        self.waited_s: list[float] = []
+        self.sentence = ""
+
+    def apply(self, connection: Any, migration: Any, once: Callable[[Any], Any], state: Any) -> Any:
+        """`once(state)` applies the migration and changes the state that it is given."""
+        self.waited_s, self.sentence = [], ""
+        self.watch.forget_blockers()
+        untouched = copy_of(state)
+        while True:
+            attempt = Attempt(connection, migration, self.watch.guard)
+            try:
+                with attempt:
+                    return once(state)
+            except Exception as problem:
+                if not timed_out(problem) or cancel.requested:
+                    raise
+                self.waited_s.append(attempt.waited_s)
+                doubt = attempt.doubt() or self.doubt_of_guard()
+                self.sentence = self.words(doubt)
+                if doubt or len(self.waited_s) >= self.limit:
+                    raise
+                self.rest()
+                if cancel.requested or self.doubt_of_guard():
+                    raise
+            state = copy_of(untouched)
+
+    def doubt_of_guard(self) -> str:
+        return "" if not self.watch.lost and self.watch.guard.is_held() else "the guard is not held any more"
+
+    def rest(self) -> None:
+        """Without any lock; a cancel ends it at once."""
+        done = len(self.waited_s)
+        rest_s = self.backoff_s * 2 ** (done - 1)
+        self.progress.finish("step_retried", **{"try": done, "tries": self.limit, "again_in_s": rest_s})
+        until = time.monotonic() + rest_s
+        while not cancel.requested and time.monotonic() < until:
+            time.sleep(min(LISTEN_S, max(0.0, until - time.monotonic())))
+
+    def words(self, doubt: str) -> str:
+        """Said with the failure, if it is one."""
+        tries = len(self.waited_s)
+        waited = ", ".join(f"{seconds:.1f} s" for seconds in self.waited_s)
+        by = self.watch.blocked_by()
+        last = f" In its way stood {by}." if by else " Who held it was not seen."
+        before = " Each try before was rolled back, and nothing of it remained." if tries > 1 else ""
+        if doubt:
+            how = f"It waited {waited} for a lock and was not tried again, since {doubt}."
+            return f"{how}{before}{last}"
+        how = f"It was tried {tries} time{'s' if tries > 1 else ''} and waited {waited} for a lock."
+        undone = "Each try" if tries > 1 else "The try"
+        undone += " was rolled back: nothing of it remained in the database."
+        return f"{how} {undone}{last} Start it again when that is over, or let it wait longer."
+
+
+class Attempt:
+    """One try, and what is known of it: entered before it, left after it."""
+
+    def __init__(self, connection: Any, migration: Any, guard: Any) -> None:
+        self.connection = connection
+        self.migration = migration
+        self.guard = guard
+        self.pid: int | None = None
+        # When the transaction began, as the server says; None: not known.
+        self.began: int | None = None
+        self.mark = "opsdash_" + uuid.uuid4().hex
+        self.marked: bool | None = None
+        self.rolled_back = self.elsewhere = self.inside_another = False
+        self.waited_s = 0.0
+
+    def __enter__(self) -> None:
+        self.inside_another = bool(self.connection.in_atomic_block)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(replaced(self.migration, "apply", self.noted(self.migration.apply)))
+            stack.enter_context(replaced(self.connection, "rollback", self.seen(self.connection.rollback)))
+            stack.enter_context(self.connection.execute_wrapper(self.timed))
+            stack.enter_context(created(self.note_elsewhere))
+            for other in cancel.followed():
+                if other is not self.connection:
+                    stack.enter_context(other.execute_wrapper(self.count_elsewhere))
+            self._stack = stack.pop_all()
+
+    def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
+        try:
+            if timed_out(problem) and self.connection.in_atomic_block and not self.inside_another:
+                # What the schema editor defers (foreign keys) fails in front of the end of its own block.
+                transaction.atomic(using=self.connection.alias).__exit__(kind, problem, trace)
+        finally:
+            self._stack.close()
+
+    def doubt(self) -> str:
+        """Why something of it may have stayed, or its locks; "" where it is proven that nothing did."""
+        if not self.migration.atomic:
+            return "it is not atomic: part of it may have stayed"
+        if self.connection.in_atomic_block:
+            return "it ran inside another transaction, which keeps its locks"
+        if self.elsewhere:
+            return "it used other connections, too, and what it did there may have stayed"
+        if not self.rolled_back:
+            return "it is not proven that all of it ran in one transaction: part of it may have stayed"
+        names = [(self.migration.app_label, self.migration.name), *self.migration.replaces]
+        return self.guard.doubt_about_record(names)  # type: ignore[no-any-return]
+
+    # What is heard meanwhile
+
+    def noted(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """Inside the transaction of the migration, and before anything of its own."""
+
+        def note_and_apply(*args: Any, **kwargs: Any) -> Any:
+            if self.migration.atomic and self.connection.in_atomic_block:
+                self.say(HARMLESS_SQL)
+                self.pid = session.backend_pid(self.connection)
+                self.began = self.guard.transaction_of(self.pid)
+            return apply(*args, **kwargs)
+
+        return note_and_apply
+
+    def set_mark(self, statement: str) -> None:
+        if NOT_BEHIND_A_SAVEPOINT.search(statement):
+            self.marked = False
+        elif not BEFORE.match(statement):
+            self.marked = self.say("SAVEPOINT " + self.mark) and self.is_the_same()
+
+    def is_the_same(self) -> bool:
+        return self.guard.transaction_of(self.pid) == self.began
+
+    def say(self, statement: str) -> bool:
+        """To the driver itself: no statement of the migration, and no state of Django's."""
+        try:
+            with self.connection.connection.cursor() as cursor:
+                cursor.execute(statement)
+        except Exception:
+            return False
+        return True
+
+    def seen(self, rollback: Callable[[], None]) -> Callable[[], None]:
+        def prove_and_roll_back() -> None:
+            same = bool(self.marked) and self.say("ROLLBACK TO SAVEPOINT " + self.mark)
+            rollback()
+            self.rolled_back = same
+
+        return prove_and_roll_back
+
+    def timed(self, execute: Callable[..., Any], *arguments: Any) -> Any:
+        if self.began is not None and self.marked is None and self.connection.in_atomic_block:
+            self.set_mark(str(arguments[0]))
+        began = time.monotonic()
+        try:
+            return execute(*arguments)
+        except Exception:
+            self.waited_s = time.monotonic() - began
+            raise
+
+    def count_elsewhere(self, execute: Callable[..., Any], *arguments: Any) -> Any:
+        self.elsewhere = True
+        return execute(*arguments)
+
+    def note_elsewhere(self, connection: Any, **_: Any) -> None:
+        self.elsewhere = True
+
+
+def timed_out(problem: BaseException | None) -> bool:
+    return failures.sqlstate(problem) == LOCK_NOT_AVAILABLE
+
+
+def copy_of(state: Any) -> Any:
+    """The state of the project is changed by a migration that is applied, also by one that fails."""
+    return None if state is None else state.clone()
+
+
+@contextlib.contextmanager
+def replaced(thing: Any, name: str, by: Any) -> Iterator[None]:
+    """On this one object, whatever its class has."""
+    before = vars(thing).get(name)
+    setattr(thing, name, by)
+    try:
+        yield
+    finally:
+        if before is None:
+            delattr(thing, name)
+        else:
+            setattr(thing, name, before)
+
+
+@contextlib.contextmanager
+def created(receiver: Callable[..., None]) -> Iterator[None]:
+    connection_created.connect(receiver, weak=False)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(receiver)
+
+
+@contextlib.contextmanager
+def repeated(connection: Any, tries: Tries) -> Iterator[None]:
+    """Every executor on this database applies a migration as often as `tries` has it."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    apply: Any = MigrationExecutor.apply_migration
+
+    def apply_again(executor: Any, state: Any, migration: Any, *args: Any, **kwargs: Any) -> Any:
+        def once(state: Any) -> Any:
+            return apply(executor, state, migration, *args, **kwargs)
+
+        if executor.connection.alias != connection.alias:
+            return once(state)
+        return tries.apply(executor.connection, migration, once, state)
+
+    MigrationExecutor.apply_migration = apply_again  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        MigrationExecutor.apply_migration = apply  # type: ignore[method-assign]

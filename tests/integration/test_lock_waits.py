@@ -1,0 +1,430 @@
+"""A job waits for a lock: who is in the way stands on its page, staff may end it, and tries are told."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError
+from django.test import Client
+from django.urls import reverse
+
+from dbops import endings, launch
+from dbops.models import AuditEvent, Job, SessionEnding, Step, Target
+from dbops.transcript.reading import read_all
+from tests.integration.at_work import ask, inspected, performed, settings_of, state
+from tests.integration.conftest import ALICE, PASSWORD, MakeTarget
+from tests.integration.private import private_postgres
+from tests.integration.worker import until
+from tests.targets.builder import Project, make_project
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALTER = 'migrations.RunSQL("ALTER TABLE wanted ADD COLUMN more integer")'
+
+
+@pytest.fixture
+def knobs(settings: Any) -> Callable[..., None]:
+    def turn(**values: int) -> None:
+        settings.DBOPS = {**settings.DBOPS, **values}
+
+    turn(LOCK_TIMEOUT_MS=0)
+    return turn
+
+
+@pytest.fixture
+def project(tmp_path: Path, postgres_url: str) -> Project:
+    """Its migration needs the table `wanted` for itself."""
+    return altering(tmp_path / "mini", postgres_url)
+
+
+def altering(path: Path, url: str) -> Project:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE wanted (n integer)")
+    project = make_project(path, {"default": settings_of(url)})
+    project.migration("0001_alter", ALTER)
+    return project
+
+
+@pytest.fixture
+def target(make_target: MakeTarget, project: Project, knobs: Callable[..., None]) -> Target:
+    return inspected(make_target, project, list(project.address().argv))
+
+
+@contextmanager
+def held(
+    url: str, statement: str = "LOCK TABLE wanted", name: str = "somebody"
+) -> Iterator[psycopg.Connection[Any]]:
+    connection = psycopg.connect(url, application_name=name)
+    connection.execute(statement.encode())
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def signed_in(person: User) -> Client:
+    client = Client()
+    assert client.login(username=person.username, password=PASSWORD)
+    return client
+
+
+def wait_of(job: Job) -> Any:
+    job.refresh_from_db()
+    return job.lock_wait
+
+
+def until_blocked(job: Job) -> dict[str, Any]:
+    until(lambda: (wait_of(job) or {}).get("waits"), "the page shows who is in the way")
+    found: dict[str, Any] = job.lock_wait["waits"][0]["blockers"][0]  # type: ignore[index]
+    return found
+
+
+def page(client: Client, job: Job) -> str:
+    return " ".join(unescape(client.get(job.get_absolute_url()).content.decode()).split())
+
+
+def url_of(job: Job, pid: int, act: str = "termination") -> str:
+    return reverse(f"session_{act}", args=[job.pk, pid])
+
+
+def answers(job: Job) -> list[tuple[str, str]]:
+    return list(SessionEnding.objects.filter(job=job).order_by("pk").values_list("act", "outcome"))
+
+
+def audited(job: Job) -> list[str]:
+    acts = AuditEvent.objects.filter(job_id=job.pk, act__startswith="session.").order_by("pk")
+    return list(acts.values_list("act", flat=True))
+
+
+def test_while_it_waits_the_page_says_for_what_and_who_is_in_the_way(
+    target: Target, postgres_url: str, people: dict[str, User]
+) -> None:
+    viewer = signed_in(people["viewer"])
+    job = ask(target)
+    with held(postgres_url, "SELECT 'secret' FROM wanted") as holder, performed(job):
+        blocker = until_blocked(job)
+        assert blocker["pid"] == holder.info.backend_pid
+        shown = page(viewer, job)
+        holder.rollback()
+    assert 'It waits for <strong class="breakable">AccessExclusiveLock on wanted</strong>' in shown
+    assert f"pid {blocker['pid']}" in shown and "somebody, role" in shown
+    assert "idle in transaction" in shown and "SELECT '?' FROM wanted" in shown and "secret" not in shown
+    assert "Staff can cancel the statement of such a session, or end it." in shown
+    assert url_of(job, blocker["pid"]) not in shown
+    assert (state(job), job.lock_wait) == ("succeeded", None)
+    assert "It waits for <strong" not in page(viewer, job)
+    said = [line for line in read_all(job.pk) if "waits for" in line]
+    assert len(said) == 1
+    assert f"waits for AccessExclusiveLock on wanted; blocked by pid {blocker['pid']} (somebody" in said[0]
+
+
+def test_staff_ends_the_session_and_the_job_goes_on(
+    target: Target, postgres_url: str, people: dict[str, User]
+) -> None:
+    staff = signed_in(people["staff"])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        blocker = until_blocked(job)
+        shown = page(staff, job)
+        assert url_of(job, blocker["pid"]) in shown
+        # There is no statement to cancel.
+        assert url_of(job, blocker["pid"], "cancellation") not in shown
+        assert "there is no statement to cancel" in shown
+        confirmation = unescape(staff.get(url_of(job, blocker["pid"])).content.decode())
+        assert "its transaction is rolled back, and its client gets an error" in confirmation
+        assert f'value="{blocker["backend_start"]}"' in confirmation
+        asked = {"backend_start": blocker["backend_start"], "reason": "forgotten psql"}
+        response = staff.post(url_of(job, blocker["pid"]), asked)
+        assert (response.status_code, response["Location"]) == (302, job.get_absolute_url())
+        until(lambda: state(job) == "succeeded", "the job went on")
+        with pytest.raises(psycopg.OperationalError):
+            holder.execute("SELECT 1")
+    assert answers(job) == [("terminate", "done")]
+    assert audited(job) == ["session.terminate", "session.terminate.answer"]
+    event = AuditEvent.objects.get(act="session.terminate")
+    assert (event.actor, event.reason, event.details["pid"]) == ("staff", "forgotten psql", blocker["pid"])
+    assert "The session was ended, its transaction rolled back." in page(staff, job)
+    assert any("as staff asked: The session was ended" in line for line in read_all(job.pk))
+
+
+def test_a_statement_is_cancelled_and_its_session_stays(
+    target: Target, postgres_url: str, people: dict[str, User]
+) -> None:
+    staff = signed_in(people["staff"])
+    job = ask(target)
+    with psycopg.connect(postgres_url, autocommit=True) as other, asleep_on_wanted(other, postgres_url):
+        with performed(job):
+            blocker = until_blocked(job)
+            assert (blocker["pid"], blocker["state"]) == (other.info.backend_pid, "active")
+            asked = {"backend_start": blocker["backend_start"], "reason": "a report"}
+            assert staff.post(url_of(job, blocker["pid"], "cancellation"), asked).status_code == 302
+        assert (state(job), answers(job)) == ("succeeded", [("cancel", "done")])
+
+
+@contextmanager
+def asleep_on_wanted(connection: psycopg.Connection[Any], url: str) -> Iterator[None]:
+    """In a statement that takes ten minutes, until somebody cancels it."""
+    connection.execute("INSERT INTO wanted VALUES (1)")
+
+    def sleep() -> None:
+        with suppress(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(600) FROM wanted")
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    with psycopg.connect(url, autocommit=True) as looking:
+        locks = "SELECT 1 FROM pg_locks WHERE relation = 'wanted'::regclass"
+        until(lambda: looking.execute(locks).fetchone(), "it reads the table")
+    yield
+    thread.join(30)
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", ["viewer", "operator"])
+def test_others_than_staff_are_refused_and_that_is_kept(
+    target: Target, postgres_url: str, people: dict[str, User], name: str
+) -> None:
+    client = signed_in(people[name])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        blocker = until_blocked(job)
+        asked = {"backend_start": blocker["backend_start"], "reason": "because"}
+        assert client.post(url_of(job, blocker["pid"]), asked).status_code == 403
+        assert client.get(url_of(job, blocker["pid"])).status_code == 403
+        assert holder.execute("SELECT 1").fetchone() == (1,)
+        holder.rollback()
+    assert not SessionEnding.objects.exists()
+    refused = AuditEvent.objects.get(act="refused")
+    assert (refused.actor, refused.details["url"]) == (name, "session_termination")
+
+
+def test_what_the_page_showed_must_still_be_so(
+    target: Target, postgres_url: str, people: dict[str, User]
+) -> None:
+    staff = signed_in(people["staff"])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        blocker = until_blocked(job)
+        pid, start = blocker["pid"], blocker["backend_start"]
+        earlier = {"backend_start": "2001-01-01T00:00:00.000000+00:00", "reason": "because"}
+        right = {"backend_start": start, "reason": "because"}
+        for url, data, words in [
+            (url_of(job, pid), earlier, "another session by now than the one that was shown"),
+            (url_of(job, pid + 1), right, "is not in the way of job"),
+            (url_of(job, pid, "cancellation"), right, "there is no statement to cancel"),
+        ]:
+            response = staff.post(url, data)
+            assert response.status_code == 409
+            assert words in unescape(response.content.decode())
+        response = staff.post(url_of(job, pid), {"backend_start": start})
+        assert (response.status_code, "Say why" in response.content.decode()) == (422, True)
+        assert holder.execute("SELECT 1").fetchone() == (1,)
+        holder.rollback()
+    assert not SessionEnding.objects.exists()
+    assert audited(job) == ["session.terminate.refused"] * 2 + ["session.cancel.refused"]
+
+
+def test_asked_for_twice_it_is_sent_once(target: Target, postgres_url: str, people: dict[str, User]) -> None:
+    staff = signed_in(people["staff"])
+    job = waiting_job(target)
+    url, data = url_of(job, 77), {"backend_start": "then", "reason": "because"}
+    assert staff.post(url, data).status_code == 302
+    second = staff.post(url, data)
+    assert second.status_code == 409 and "asked for already" in second.content.decode()
+    assert list(endings.take(job.pk, job.fence + 1)) == []
+    assert [ending.pid for ending in endings.take(job.pk, job.fence)] == [77]
+    assert list(endings.take(job.pk, job.fence)) == []
+    ending = SessionEnding.objects.get()
+    endings.answer(job.pk, ending.pk, "done", "first")
+    endings.answer(job.pk, ending.pk, "failed", "second")
+    ending.refresh_from_db()
+    assert (ending.outcome, ending.answer) == ("done", "first")
+    assert staff.post(url, data).status_code == 302
+
+
+def waiting_job(target: Target, **blocker: Any) -> Job:
+    """As if a worker had it."""
+    job = ask(target)
+    found = {"pid": 77, "direct": True, "backend_start": "then", "state": "active", "user": "shop", **blocker}
+    found = {
+        "application_name": "psql",
+        "query": "",
+        "held": [],
+        "waits_for": None,
+        "blocked_by": [],
+        **found,
+    }
+    wait = {
+        "pid": 5, "mode": "ShareLock", "locktype": "relation", "relation": "wanted", "waited_s": 1.0,
+        "blockers": [found],
+    }  # fmt: skip
+    kept = {"waits": [wait], "seen_at": "2026-01-01T00:00:00+00:00", "retry": None}
+    Job.objects.filter(pk=job.pk).update(state="running", lock_wait=kept, started_at=job.created_at)
+    job.refresh_from_db()
+    return job
+
+
+@pytest.mark.parametrize(("sent", "outcome"), [(False, "too_late"), (True, "unknown")])
+def test_what_no_answer_came_for_is_told_when_the_job_ends(target: Target, sent: bool, outcome: str) -> None:
+    job = waiting_job(target)
+    asked: dict[str, Any] = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
+    endings.ask(job.pk, ALICE, **asked)
+    if sent:
+        list(endings.take(job.pk, job.fence))
+    assert Job.objects.move(job.pk, ["running"], "lost")
+    job.refresh_from_db()
+    launch.resolve(job, ALICE, "looked at it")
+    assert answers(job) == [("terminate", outcome)]
+    assert audited(job) == ["session.terminate", "session.terminate.answer"]
+    with pytest.raises(endings.NotNowError):
+        endings.ask(job.pk, ALICE, **asked)
+
+
+def test_a_session_that_has_gone_meanwhile_is_said_to_have_gone(target: Target, postgres_url: str) -> None:
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        until_blocked(job)
+        SessionEnding.objects.create(
+            job=job, pid=holder.info.backend_pid, backend_start="long ago", act="terminate", asked_by_name="x"
+        )
+        until(lambda: answers(job) == [("terminate", "gone")], "it was answered")
+        assert holder.execute("SELECT 1").fetchone() == (1,)
+        holder.rollback()
+    assert state(job) == "succeeded"
+
+
+def test_nothing_that_a_session_calls_itself_becomes_markup(
+    target: Target, postgres_url: str, people: dict[str, User]
+) -> None:
+    staff = signed_in(people["staff"])
+    job = ask(target)
+    statement = 'SELECT n AS "<script>alert(2)</script>" FROM wanted'
+    with held(postgres_url, statement, "<img src=x onerror=alert(1)>") as holder, performed(job):
+        blocker = until_blocked(job)
+        pages = [
+            staff.get(url).content.decode() for url in (job.get_absolute_url(), url_of(job, blocker["pid"]))
+        ]
+        holder.rollback()
+    for text in pages:
+        assert "<img src" not in text and "<script>alert" not in text
+        assert "&lt;img src=x onerror=alert(1)&gt;" in text and "&lt;script&gt;alert(2)" in text
+
+
+def test_a_secret_of_the_target_in_a_session_s_name_is_masked(target: Target, postgres_url: str) -> None:
+    variable = target.variables.model(target=target, name="SHOP_TOKEN")
+    variable.keep("very-secret-token", secret=True)
+    variable.save()
+    job = ask(target)
+    with held(postgres_url, name="psql very-secret-token") as holder, performed(job):
+        blocker = until_blocked(job)
+        holder.rollback()
+    assert "very-secret-token" not in str(blocker) + "".join(read_all(job.pk))
+
+
+def test_a_prepared_transaction_is_named_and_not_offered_to_be_ended(
+    make_target: MakeTarget, people: dict[str, User], tmp_path: Path, knobs: Callable[..., None]
+) -> None:
+    staff = signed_in(people["staff"])
+    with private_postgres(max_prepared_transactions="2") as server:
+        project = altering(tmp_path / "mini", server.url)
+        target = inspected(make_target, project, list(project.address().argv))
+        job = ask(target)
+        with psycopg.connect(server.url, autocommit=True) as holder:
+            holder.execute("BEGIN; LOCK TABLE wanted; PREPARE TRANSACTION 'left behind'")
+            with performed(job):
+                blocker = until_blocked(job)
+                assert (blocker["pid"], blocker["gid"]) == (0, "left behind")
+                assert blocker["held"] == ["AccessExclusiveLock"]
+                shown = page(staff, job)
+                holder.execute("ROLLBACK PREPARED 'left behind'")
+    assert "prepared transaction" in shown and "ROLLBACK PREPARED 'left behind'" in shown
+    assert "End the session" not in shown
+    assert state(job) == "succeeded"
+
+
+# Tries
+
+
+def steps_of(job: Job) -> list[tuple[str, int, str]]:
+    return list(Step.objects.filter(job=job, kind="migration").values_list("name", "attempt", "state"))
+
+
+def test_each_try_is_a_step_and_a_migration_counts_once(
+    target: Target, postgres_url: str, people: dict[str, User], knobs: Callable[..., None]
+) -> None:
+    knobs(LOCK_TIMEOUT_MS=300, LOCK_TRIES=50, LOCK_BACKOFF_MS=1)
+    viewer = signed_in(people["viewer"])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        until(lambda: Step.objects.filter(job=job, state="retried").count() >= 2, "two tries were made")
+        holder.rollback()
+    tries = steps_of(job)
+    assert tries[-1] == ("shop.0001_alter", len(tries), "succeeded")
+    assert {step[2] for step in tries[:-1]} == {"retried"}
+    assert {step.position for step in Step.objects.filter(job=job, kind="migration")} == {1}
+    assert (state(job), job.done_count, job.total_count) == ("succeeded", 1, 1)
+    shown = page(viewer, job)
+    assert "try 1 of 50" in shown and "tried again" in shown and "1 of 1 migration" in shown
+    assert any(
+        "try 1 of 50 of shop.0001_alter waited too long for a lock" in line for line in read_all(job.pk)
+    )
+
+
+def test_the_last_failure_says_what_was_tried_and_who_was_in_the_way(
+    target: Target, postgres_url: str, knobs: Callable[..., None]
+) -> None:
+    knobs(LOCK_TIMEOUT_MS=2500, LOCK_TRIES=2, LOCK_BACKOFF_MS=1)
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        until(lambda: state(job) == "failed", "the job failed")
+        pid = holder.info.backend_pid
+    assert steps_of(job) == [("shop.0001_alter", 1, "retried"), ("shop.0001_alter", 2, "failed")]
+    assert "It was tried 2 times and waited 2.5 s, 2.5 s for a lock." in job.outcome
+    assert "nothing of it remained in the database" in job.outcome
+    assert f"In its way stood pid {pid} (somebody" in job.outcome
+    assert job.lock_wait is None
+
+
+def test_between_two_tries_the_page_says_who_it_was_and_when_the_next_one_begins(
+    target: Target, postgres_url: str, people: dict[str, User], knobs: Callable[..., None]
+) -> None:
+    knobs(LOCK_TIMEOUT_MS=2500, LOCK_TRIES=5, LOCK_BACKOFF_MS=600_000)
+    operator = signed_in(people["operator"])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        until(lambda: (wait_of(job) or {}).get("retry"), "it rests")
+        until(lambda: job.lock_wait and not latest_wait_is_on(job), "the wait is over")
+        shown = page(operator, job)
+        assert "Try 1 of 5 waited too long for a lock and was rolled back" in shown
+        assert "The next try begins at" in shown and "It was blocked by:" in shown
+        assert f"pid {holder.info.backend_pid}" in shown
+        assert "try 2 of 5" in shown
+        launch.cancel(job, ALICE)
+        until(lambda: state(job) == "cancelled", "the rest was ended")
+    assert [step[2] for step in steps_of(job)] == ["retried", "skipped"]
+
+
+def latest_wait_is_on(job: Job) -> bool:
+    return wait_of(job)["retry"] is None
+
+
+def test_a_job_that_has_ended_waits_for_nothing(target: Target) -> None:
+    job = waiting_job(target)
+    assert Job.objects.move(job.pk, ["running"], "failed")
+    assert wait_of(job) is None
+    with pytest.raises(IntegrityError):
+        Job.objects.filter(pk=job.pk).update(lock_wait={"waits": []})
+
+
+def test_a_worker_that_is_away_is_not_said_to_wait(target: Target, people: dict[str, User]) -> None:
+    job = waiting_job(target)
+    assert Job.objects.move(job.pk, ["running"], "lost")
+    assert "It waits for <strong" not in page(signed_in(people["staff"]), job)
+    with pytest.raises(endings.NotNowError):
+        endings.ask(job.pk, ALICE, pid=77, backend_start="then", act="terminate", reason="x")
