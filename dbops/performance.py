@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import connection
-
 from dbops import conf, endings
 from dbops.heartbeat import Heartbeat
+from dbops.late import LateWrites
 from dbops.lockwait import LockWait
 from dbops.models import Job
 from dbops.models.away import is_away, patiently
 from dbops.models.job import FenceLostError
 from dbops.operations.base import CancelledError, OnEvent
 from dbops.postgres.identity import own_identity
-from dbops.steps import Steps
+from dbops.steps import MIGRATION, Steps
 from dbops.target import door
 from dbops.target.address import Address
 from dbops.target.errors import ConnectionLost
@@ -30,8 +29,6 @@ LISTEN_S = 0.1
 FROZEN_S = 30
 # Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
 KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
-# After a failure our database is left alone for this long, so that the target does not wait for it.
-PAUSE_S = 2.0
 LINGERED = (
     "the work was done, but the process did not end by itself (a thread or an exit handler of the target): "
     "it was ended."
@@ -57,8 +54,7 @@ class Performance:
         self._lock_wait = LockWait(recorder.redactor.clean)
         # What the agent reported besides its answer: known also when there is no answer.
         self.facts: dict[str, Any] = {}
-        self._late: list[Callable[[], None]] = []
-        self._not_before = 0.0
+        self._late = LateWrites(job.pk, self.say)
         self._cancelled_at = 0.0
         self._session: door.Session | None = None
 
@@ -104,14 +100,19 @@ class Performance:
         self.recorder.say(sentence)
 
     def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
-        self._write(lambda: self._running(backend_pid, backend_started))
+        backend = {"backend_pid": backend_pid, "backend_started": backend_started}
+        # The first one works; a later one only reads what is recorded.
+        is_first = bool(backend_pid) and not self.job.backend_pid
+        if is_first:
+            self.job.backend_pid, self.job.backend_started = backend_pid, backend_started
+        self._write(lambda: self._running(backend if is_first else {}))
 
     def plan_steps(self, kind: str, names: list[str]) -> None:
         self.facts["plan"] = [*self.facts.get("plan", []), *names]
         self._write(lambda: self.steps.plan(kind, names))
 
     def begin_step(self, kind: str, name: str) -> None:
-        self._write(lambda: self.steps.begin(kind, name))
+        self._late.add(lambda: self.steps.begin(kind, name), may_wait=kind == MIGRATION)
         if self._lock_wait.begin():
             self._keep_lock_wait()
 
@@ -121,7 +122,8 @@ class Performance:
         state = (
             "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
         )
-        self._write(lambda: self.steps.end(name, state, duration_ms=duration_ms, statements=statements))
+        measured: dict[str, Any] = {"duration_ms": duration_ms, "statements": statements}
+        self._late.add(lambda: self.steps.end(name, state, **measured), may_wait=True)
 
     def retry_step(
         self,
@@ -158,27 +160,7 @@ class Performance:
 
     def catch_up(self) -> bool:
         """Write what waits for our database; False when it still does not answer."""
-        while self._late:
-            if time.monotonic() < self._not_before:
-                return False
-            try:
-                self._late[0]()
-            except FenceLostError:
-                raise
-            except Exception as error:
-                if is_away(error):
-                    return self._wait(error)
-                # A step that cannot be kept must not stop the target in the middle of its work.
-                logger.exception("job %s: a step is not kept", self.job.pk)
-                self.say(f"a step could not be kept ({type(error).__name__}); the job goes on")
-            self._late.pop(0)
-        return True
-
-    def _wait(self, error: Exception) -> bool:
-        logger.warning("job %s: its steps wait, our database fails: %s", self.job.pk, error)
-        connection.close()
-        self._not_before = time.monotonic() + PAUSE_S
-        return False
+        return self._late.catch_up()
 
     def _obey(self, session: door.Session) -> None:
         if self.heartbeat.fence_lost.is_set():
@@ -198,7 +180,7 @@ class Performance:
         except Exception as error:
             if not is_away(error):
                 raise
-            self._wait(error)
+            self._late.wait(error)
 
     def _give_up_when_frozen(self) -> None:
         """The ladder is climbed on the other side; where nothing of it comes back, somebody must be told."""
@@ -216,10 +198,12 @@ class Performance:
             on_event(frame.name, frame.data)
         else:
             self.recorder.flush_when_due()
+        if self._late.catch_up_when_due():
+            publish_change(self.job.pk)
 
     def _write(self, write: Callable[[], None]) -> None:
         """Keep the order of the writes, and let the target work on when our database is away."""
-        self._late.append(write)
+        self._late.add(write)
         if self.catch_up():
             publish_change(self.job.pk)
 
@@ -231,13 +215,10 @@ class Performance:
     def _write_lock_wait(self) -> None:
         Job.objects.touch(self.job.pk, self.job.fence, lock_wait=self._lock_wait.document())
 
-    def _running(self, backend_pid: int | None, backend_started: int | None) -> None:
+    def _running(self, backend: Mapping[str, Any]) -> None:
         Job.objects.move(self.job.pk, ["starting"], "running", held_fence=self.job.fence)
-        if backend_pid and not self.job.backend_pid:
-            # The first one works; a later one only reads what is recorded.
-            backend = {"backend_pid": backend_pid, "backend_started": backend_started}
+        if backend:
             Job.objects.touch(self.job.pk, self.job.fence, **backend)
-            self.job.backend_pid, self.job.backend_started = backend_pid, backend_started
 
     def _result(self, session: door.Session, conversation: "Conversation") -> Mapping[str, Any]:
         end = conversation.end

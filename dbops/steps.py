@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max, Subquery
+from django.db.models.functions import Coalesce
 
 from dbops.models import Job, Step
 from dbops.models.clock import now
@@ -20,7 +21,7 @@ class Steps:
     job_id: int
     fence: int
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def plan(self, kind: str, names: list[str]) -> None:
         """Steps that are to come; those of migrations are what the progress bar counts."""
         first = self._next_position()
@@ -33,25 +34,23 @@ class Steps:
         planned = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, attempt=1).count()
         Job.objects.touch(self.job_id, self.fence, total_count=planned)
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def begin(self, kind: str, name: str) -> None:
-        named = Step.objects.filter(job_id=self.job_id, name=name).order_by("position")
-        if not named.filter(state="running").exists():
-            step = named.filter(state="pending").first()
-            if step is None:
-                step = Step(job_id=self.job_id, position=self._next_position(), kind=kind, name=name)
-            step.state, step.started_at = Step.State.RUNNING, now()
-            step.save()
+        named = Step.objects.filter(job_id=self.job_id, name=name)
+        begun = {"state": Step.State.RUNNING, "started_at": now()}
+        # One at most: what waits already is not planned a second time.
+        if not named.filter(state="pending").update(**begun) and not named.filter(state="running").exists():
+            position = self._next_position()
+            Step.objects.create(job_id=self.job_id, position=position, kind=kind, name=name, **begun)
         Job.objects.touch(self.job_id, self.fence)
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def end(self, name: str, state: str, *, duration_ms: int, statements: int | None = None) -> None:
         running = Step.objects.filter(job_id=self.job_id, name=name, state="running")
         running.update(state=state, duration_ms=duration_ms, statements=statements)
-        done = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").count()
-        Job.objects.touch(self.job_id, self.fence, done_count=done)
+        Job.objects.touch(self.job_id, self.fence, done_count=self._done())
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def retry(self, name: str, *, attempts: int, duration_ms: int, statements: int | None = None) -> None:
         """What runs failed and left nothing; its next try stands at the same place."""
         step = Step.objects.filter(job_id=self.job_id, name=name, state="running").first()
@@ -84,6 +83,11 @@ class Steps:
         open_ones.update(state="succeeded")
         migrations.filter(state="succeeded").exclude(name__in=recorded).update(state="failed")
         Job.objects.filter(pk=self.job_id).update(done_count=migrations.filter(state="succeeded").count())
+
+    def _done(self) -> Coalesce:
+        """Counted in the same statement that tells it."""
+        succeeded = Step.objects.filter(job_id=self.job_id, kind=MIGRATION, state="succeeded").order_by()
+        return Coalesce(Subquery(succeeded.values("job_id").annotate(n=Count("pk")).values("n")), 0)
 
     def _next_position(self) -> int:
         last = Step.objects.filter(job_id=self.job_id).aggregate(last=Max("position"))["last"]

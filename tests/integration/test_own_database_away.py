@@ -21,7 +21,7 @@ from django.contrib.auth.models import User
 from django.db import Error, OperationalError, connection
 from psycopg_pool import PoolTimeout
 
-from dbops import launch, performance
+from dbops import late, launch
 from dbops.heartbeat import Heartbeat
 from dbops.inspection import inspect_now
 from dbops.models import Job
@@ -290,7 +290,7 @@ def lost_once(write: Callable[..., None]) -> Callable[..., None]:
 def test_a_step_whose_acknowledgement_was_lost_stands_there_once(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(performance, "PAUSE_S", 0)
+    monkeypatch.setattr(late, "PAUSE_S", 0)
     job = make_job(state="running", worker="w")
     for name in ("plan", "begin", "end"):
         monkeypatch.setattr(Steps, name, lost_once(getattr(Steps, name)))
@@ -313,7 +313,7 @@ def test_a_step_whose_acknowledgement_was_lost_stands_there_once(
 def test_the_session_of_a_job_is_known_although_our_database_failed_as_it_was_written(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(performance, "PAUSE_S", 0)
+    monkeypatch.setattr(late, "PAUSE_S", 0)
     job = make_job(state="starting", worker="w")
     hand, rows = Hand(job), type(Job.objects.all())
     with monkeypatch.context() as patch:

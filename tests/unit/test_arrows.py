@@ -26,11 +26,12 @@ ARROWS: dict[str, set[str]] = {
     "operations": FOUNDATION | {"target", "postgres"},
     "transcript": FOUNDATION,
     "steps": FOUNDATION,
+    "late": FOUNDATION,
     "lockwait": FOUNDATION,
     "endings": FOUNDATION | {"lockwait"},
     "heartbeat": FOUNDATION,
     "performance": FOUNDATION
-    | {"endings", "heartbeat", "lockwait", "steps", "operations", "target", "postgres", "transcript"},
+    | {"endings", "heartbeat", "late", "lockwait", "steps", "operations", "target", "postgres", "transcript"},
     "truth": FOUNDATION | {"inspection"},
     "loss": FOUNDATION | {"endings", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
