@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, resolution, streams, targets
+from dbops.views import jobs, overview, remedies, resolution, streams, targets
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -16,6 +16,8 @@ urlpatterns = [
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/cancellation/", jobs.cancellation, name="cancellation"),
     path("jobs/<int:job_id>/resolution/", resolution.resolution, name="resolution"),
+    path("jobs/<int:job_id>/record/", remedies.record, name="record"),
+    path("jobs/<int:job_id>/invalid-index/", remedies.invalid_index, name="invalid_index"),
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),

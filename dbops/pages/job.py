@@ -10,10 +10,11 @@ from dbops.access import Role
 from dbops.models import Job, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
+from dbops.pages.aftermath import Left, left_by
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_progress", "job_steps")
+FRAGMENTS = ("job_state", "job_aftermath", "job_progress", "job_steps")
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -23,6 +24,8 @@ class JobPage:
     job: Job
     steps: list[Step]
     role: Role
+    # What it left behind; None where nothing was looked for.
+    left: Left | None
 
     @property
     def database(self) -> TargetDatabase:
@@ -78,7 +81,8 @@ def title_of(job: Job) -> str:
 
 
 def job_page(role: Role, job: Job) -> JobPage:
-    return JobPage(job, list(Step.objects.filter(job=job).order_by("position")), role)
+    steps = list(Step.objects.filter(job=job).order_by("position"))
+    return JobPage(job, steps, role, left_by(role, job))
 
 
 def transcript_so_far(job: Job) -> dict[str, object]:
