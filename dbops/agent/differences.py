@@ -31,13 +31,14 @@ class Differences:
         self.otherwise: list[str] = []
         self.invalid: list[str] = []
         self.undo: list[str] = []
-        self.neither = self.of_others = False
+        self.changes = self.neither = self.of_others = False
         for name in sorted({*change.before, *change.after}):
             own = own_names(change.before.get(name), change.after.get(name))
             tellings = (Table(parts.get(name, []), own) for parts in (before, after, real))
             self._compare(name, *tellings)
 
     def _compare(self, name: str, before: Table, after: Table, real: Table) -> None:
+        self.changes = self.changes or before.parts != after.parts
         was, will, now = (bool(table.parts) for table in (before, after, real))
         if was and will and not now:
             self._other(f"the table {name} is not there")
@@ -103,7 +104,7 @@ class Differences:
 
     @property
     def verdict(self) -> str:
-        if not (self.there or self.lacking or self.neither or self.invalid):
+        if not self.changes:
             return UNSEEN
         if self.neither or self.invalid or (self.there and self.lacking):
             return PARTLY
