@@ -30,6 +30,8 @@ Fact = Mapping[str, Any]
 # As many as the agent examines at once.
 LIMIT = 20
 SHOWN = 3
+# Where starting it again comes to the same end, or to a worse one.
+IN_THE_WAY = "See on its page what to do before it is started again."
 NAMES = ("app", "name", "schema", "table")
 UNKNOWN: dict[str, Any] = {
     "verdict": "unknown", "recorded": None, "recordable": False, "unseen": [], "there": [], "lacking": [],
@@ -111,7 +113,14 @@ def words(job: Job, facts: Fact) -> str:
     examined = facts.get("examined") or []
     told = [sentence(job, fact) for fact in examined[:SHOWN]]
     more = f"{len(examined) - SHOWN} more were looked at: see below." if len(examined) > SHOWN else ""
-    return " ".join(filter(None, [*told, more]))
+    first = IN_THE_WAY if any(map(is_in_the_way, examined)) else ""
+    return " ".join(filter(None, [*told, more, first]))
+
+
+def is_in_the_way(fact: Fact) -> bool:
+    if fact["verdict"] == "untouched":
+        return bool(fact["recorded"])
+    return fact["verdict"] in ("partly", "differs") or (fact["verdict"] == "applied" and not fact["recorded"])
 
 
 def sentence(job: Job, fact: Fact) -> str:

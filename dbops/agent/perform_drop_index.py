@@ -34,7 +34,8 @@ class DropIndex:
             self.working = True
             self.channel.event("working")
             self.progress.start("drop_index")
-            drop(connection, statement)
+            with connection.execute_wrapper(self.progress.count):
+                drop(connection, statement)
             if self.found(connection):
                 raise Failure("act_failed", f"{self.words} is still there.", "server")
             self.progress.finish()

@@ -45,7 +45,8 @@ class Record:
             self.working = True
             self.channel.event("working")
             self.progress.start("migration", app=self.app, name=self.name, backwards=False, fake=True)
-            self.record(connection)
+            with connection.execute_wrapper(self.progress.count):
+                self.record(connection)
             self.progress.finish()
             return dict(
                 self.newly_recorded(),

@@ -53,9 +53,10 @@ class Examined:
 
     @property
     def lists(self) -> list[tuple[str, list[str]]]:
+        part = self.fact["verdict"] == "partly"
         heads = [
-            ("There already", "there"),
-            ("Lacking", "lacking"),
+            ("There already" if part else "Compared, and there", "there"),
+            ("Lacking" if part else "Compared, and not there", "lacking"),
             ("There, and INVALID", "invalid"),
             ("Otherwise than expected", "otherwise"),
         ]

@@ -43,7 +43,7 @@ def _applied(job: Job, fact: Fact) -> list[Remedy]:
     if fact["recorded"]:
         return [Remedy("Nothing is to be done about its schema. Start the rest again.")]
     if not fact["unseen"]:
-        words = "Record it: otherwise the next migrate applies it again, and fails. By hand:"
+        words = "Record it: otherwise the next migrate applies it again, and meets what is there. By hand:"
         return [Remedy(words, (fake(job, fact),))]
     return [
         Remedy(
