@@ -8,6 +8,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 
 from dbops import endings
+from dbops.finding import Pairs
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
 from dbops.models.away import patiently
@@ -23,6 +24,7 @@ from dbops.target.errors import (
     BadArgument,
     GuardBusy,
     GuardUnavailable,
+    NotProven,
     OtherDatabase,
     OwnDatabase,
     TargetError,
@@ -30,12 +32,12 @@ from dbops.target.errors import (
 )
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
-from dbops.truth import Pairs, Result, plan_before, with_truth
+from dbops.truth import Result, plan_before, with_truth
 
 logger = logging.getLogger(__name__)
 
 # Said by the agent before it began.
-REFUSALS = (BadArgument, GuardBusy, GuardUnavailable, OtherDatabase, OwnDatabase, WouldReverse)
+REFUSALS = (BadArgument, GuardBusy, GuardUnavailable, NotProven, OtherDatabase, OwnDatabase, WouldReverse)
 
 
 def execute(job_id: int, worker: str) -> None:

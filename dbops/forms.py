@@ -54,6 +54,17 @@ class MigrateForm(forms.Form):
         return {"app": self.cleaned_data["app"]} if self.cleaned_data["app"] else {}
 
 
+class ConfirmForm(forms.Form):
+    """A remedy is asked for; what it is about stands in the job that it is a remedy for."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("key", uuid.uuid4())
+
+
 class CancelForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
 

@@ -40,10 +40,12 @@ def start(
     *,
     key: uuid.UUID,
     reason: str = "",
+    unless: str = "",
 ) -> Started:
-    """Ask for a job. The database decides races: one active changing job per database, one job per key."""
+    """Ask for a job. The database decides races: one active changing job per database, one job per key.
+    `unless`: why the state of things refuses it, as its page says it, or ""."""
     try:
-        _check_allowed(database, operation)
+        _check_allowed(database, operation, unless)
         with transaction.atomic():
             job = _insert(database, operation, arguments, actor, key, reason)
             transaction.on_commit(lambda: tasks.publish_job(job))
@@ -55,8 +57,10 @@ def start(
     return Started(job, new=True)
 
 
-def _check_allowed(database: TargetDatabase, operation: str) -> None:
-    if operation == "migrate" and not database.target.allow_migrate:
+def _check_allowed(database: TargetDatabase, operation: str, unless: str) -> None:
+    if unless:
+        raise RefusedError(f"It is not offered: {unless}. Nothing was started.")
+    if REGISTRY[operation].changing and not database.target.allow_migrate:
         raise RefusedError(
             f"{database.target.name} does not allow migrate jobs. Nothing was started. "
             "A superuser can allow them in the configuration of the target."

@@ -2,28 +2,20 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from dbops import conf, endings
+from dbops import aftermath, conf, endings
+from dbops.finding import Finding, Pairs, look, why_unread
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, Steps
 from dbops.transcript.live import publish_change
-from dbops.truth import (
-    Finding,
-    Pairs,
-    at_rest,
-    look,
-    pairs,
-    recorded_words,
-    still_lost,
-    unapplied_words,
-    why_unread,
-)
+from dbops.truth import at_rest, its_own, pairs, recorded_words, still_lost, unapplied_words
 
 PAUSE_S = 15
 NO_PLAN = "what was planned is not known, and no earlier inspection tells what was there before."
@@ -43,21 +35,32 @@ def find_lost() -> list[Job]:
 
 def resolve_lost(job_id: int) -> None:
     """End a lost job when nothing of it works on the database any more, as the database itself says."""
-    if not Job.objects.claim_look(job_id, conf.knob("INSPECTION_TIMEOUT_S") + PAUSE_S):
+    if not Job.objects.claim_look(job_id, 2 * conf.knob("INSPECTION_TIMEOUT_S") + PAUSE_S):
         return
     job = Job.objects.select_related("database__target").get(pk=job_id)
     finding = look(job)
     if at_rest(finding):
-        _end(job, finding)
+        _end(job, finding, left_behind(job, finding))
     else:
         _explain(job, finding)
     publish_change(job.pk)
 
 
+def left_behind(job: Job, finding: Finding) -> dict[str, Any]:
+    """Facts on what was in the middle, where it did not succeed; its worker may not have heard the last."""
+    missing = missing_of(job, finding)
+    if state_of(job, missing) == "succeeded":
+        return {}
+    unheard = not job.lost_its_target
+    lacking = missing if job.concluded == "succeeded" else []
+    names = aftermath.in_the_middle(job, recorded_since(job, finding), lacking, unheard=unheard)
+    return aftermath.behind(job, names)
+
+
 @transaction.atomic
-def _end(job: Job, finding: Finding) -> None:
-    recorded = recorded_since(job, finding.applied or [])
-    missing = [pair for pair in planned_by(job) if pair not in (finding.applied or [])]
+def _end(job: Job, finding: Finding, left: dict[str, Any]) -> None:
+    recorded = recorded_since(job, finding)
+    missing = missing_of(job, finding)
     state = state_of(job, missing)
     ended = Job.objects.move(
         job.pk,
@@ -66,17 +69,22 @@ def _end(job: Job, finding: Finding) -> None:
         held_fence=job.fence,
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
-        outcome=" ".join(filter(None, words(job, finding, recorded, missing))),
+        outcome=" ".join(filter(None, [*words(job, finding, recorded, missing), aftermath.words(job, left)])),
         error_type=error_type_of(job, state),
         facts={
             **job.facts,
             "after": {"plan": finding.left, "inspection": finding.inspection_id},
             "recorded": recorded,
+            **left,
         },
     )
     if ended:
         Steps(job.pk, job.fence).close(state, recorded)
         endings.close(job.pk)
+
+
+def missing_of(job: Job, finding: Finding) -> Pairs:
+    return [pair for pair in planned_by(job) if not finding.has(pair)]
 
 
 def state_of(job: Job, missing: Pairs) -> str:
@@ -113,19 +121,19 @@ def unseen(job: Job) -> str:
     return ", ".join(begun.values_list("name", flat=True))
 
 
-def recorded_since(job: Job, applied: Pairs) -> Pairs | None:
-    """What is recorded of the plan; where the worker vanished before it wrote that, what is recorded and was
+def recorded_since(job: Job, finding: Finding) -> Pairs | None:
+    """What is recorded of its own; where the worker vanished before it wrote that, what is recorded and was
     not when the database was inspected last before the job. None where nobody looked."""
-    told = [*planned_by(job), *job.facts.get("recorded_after", [])]
-    if told or "plan" in job.facts:
-        return [pair for number, pair in enumerate(told) if pair in applied and pair not in told[:number]]
+    own = its_own(job, {"plan": [".".join(pair) for pair in planned_by(job)]})
+    if own or "plan" in job.facts:
+        return [pair for pair in own if finding.has(pair)]
     began = job.started_at or job.created_at
     before = job.database.target.inspections.filter(outcome="done", started_at__lt=began).first()
     report = report_of(before, job.database.alias)
     if why_unread(job, report):
         return None
     known = [list(row[:2]) for row in report.get("applied") or []]
-    return [pair for pair in applied if pair not in known]
+    return [pair for pair in finding.applied or [] if pair not in known]
 
 
 def planned_by(job: Job) -> Pairs:

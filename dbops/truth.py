@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dbops.inspection import inspect_now, plan_of
+from dbops import aftermath
+from dbops.finding import Finding, Pairs, is_among, look
+from dbops.inspection import plan_of
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
-
-Pairs = list[list[str]]
+from dbops.steps import MIGRATION
 
 # Two rungs of the agent's ladder for a caller that is gone, its stragglers, and the server's own check.
 REST_S = 10.0
@@ -37,87 +38,6 @@ class Result:
     may_work_on: bool = False
     # The agent itself refused it before it began: nothing of it can be at work.
     refused: bool = False
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What an inspection after the job says of its database; None where it could not tell."""
-
-    inspection_id: int
-    applied: Pairs | None
-    left: Pairs | None
-    guard_held: bool | None
-    # Sessions of this very job that the server still has: [{"pid": ..., "state": ...}]
-    sessions: list[dict[str, Any]] | None
-    # A SQLite file has no server that could go on with a statement.
-    has_server: bool = True
-    problem: str = ""
-    # Held, and not known to be somebody else's.
-    guard_may_be_its: bool = False
-
-
-def look(job: Job) -> Finding:
-    """Inspect the job's target again."""
-    inspection = inspect_now(job.database.target, job.announced)
-    report = report_of(inspection, job.database.alias)
-    why = inspection.error_sentence if inspection.outcome != "done" else why_unread(job, report)
-    if why:
-        return Finding(inspection.pk, None, None, None, None, problem=without_advice(why))
-    return Finding(
-        inspection_id=inspection.pk,
-        applied=[list(row[:2]) for row in report.get("applied") or []],
-        # A graph that cannot be built has no plan; that is not an empty one.
-        left=None if report.get("errors") else plan_of(report),
-        guard_held=(report.get("guard") or {}).get("held"),
-        sessions=sessions_of(job, report.get("job_sessions")),
-        has_server=report.get("vendor") != "sqlite",
-        guard_may_be_its=may_be_its(job, report.get("guard") or {}),
-    )
-
-
-def why_unread(job: Job, report: Mapping[str, Any]) -> str:
-    """Why a report tells nothing of the job's database; "" where it does."""
-    alias = f"The alias {job.database.alias}"
-    if not report:
-        return f"{alias} is not among those that the target's settings name and opsdash inspects."
-    if report.get("own_database"):
-        return f"{alias} leads to opsdash's own database."
-    if report.get("reachable") is False:
-        return str(report.get("detail") or "the database does not answer.")
-    identity = report.get("identity")
-    if not job.identity or identity == job.identity:
-        return ""
-    # Also where its variables were changed since: what another database holds proves nothing.
-    other = "another database than the one the job was asked for"
-    return f"{alias} leads to {other if identity else 'a database that does not tell its identity'}."
-
-
-def without_advice(sentence: str) -> str:
-    """What was wrong with the look. That the look changed nothing would be read as if the job had not."""
-    words = " ".join(sentence.partition(" Nothing was changed.")[0].split())
-    return words if words.endswith(".") else f"{words}."
-
-
-def sessions_of(job: Job, sessions: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
-    if sessions is None:
-        return None
-    return [
-        session
-        for session in sessions
-        if is_called_as(job, session["application_name"])
-        or [session["pid"], session["started"]] == job.announced
-    ]
-
-
-def may_be_its(job: Job, guard: Mapping[str, Any]) -> bool:
-    """Who holds it may not be told, and it is not told in the first moment."""
-    return bool(guard.get("held")) and (not guard.get("by") or is_called_as(job, guard["by"]))
-
-
-def is_called_as(job: Job, name: str) -> bool:
-    """A server keeps 63 bytes of it, and may show many databases and those of other installations: the target
-    is part of the name, the alias (which may be anything) is not looked at."""
-    return name.startswith(f"opsdash job {job.pk} on {job.database.target.name}/"[:63])
 
 
 def plan_before(job: Job) -> Pairs:
@@ -185,30 +105,42 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
         return replace(result, state="lost", outcome=still_lost(result.outcome, finding), facts=facts)
     if finding.problem and finding.problem.rstrip(".") in result.outcome:
         finding = replace(finding, problem="for the same reason.")
-    recorded = recorded_by(result.facts, finding)
+    recorded = recorded_by(result.facts, finding, its_own(job, result.facts))
     facts = {
         **result.facts,
         "before": {"plan": before},
         "after": {"plan": finding.left, "inspection": finding.inspection_id},
         "recorded": recorded,
     }
-    if missing := unapplied(result, recorded, finding):
+    missing = unapplied(result, finding)
+    if missing:
         result = replace(result, state="failed", error_type="LeftUnapplied", outcome=unapplied_words(missing))
     elif result.state == "succeeded" and result.facts.get("recorded_known", True):
         unread = "" if finding.applied is not None else f"Then {left_words(finding)}."
         return replace(result, facts=facts, outcome=f"{result.outcome} {unread}".rstrip())
-    words = [result.outcome, recorded_words(recorded, finding), middle_words(job, recorded)]
+    left = left_behind(job, result, finding, recorded, missing)
+    words = [result.outcome, recorded_words(recorded, finding), aftermath.words(job, left)]
     words.append(sessions_words(finding))
-    return replace(result, facts=facts, outcome=" ".join(filter(None, words)))
+    return replace(result, facts={**facts, **left}, outcome=" ".join(filter(None, words)))
 
 
-def unapplied(result: Result, recorded: Pairs | None, finding: Finding) -> Pairs:
-    """Planned, and neither recorded by the job nor found recorded: a command that ended without an error may
-    have swallowed one."""
-    if result.state != "succeeded" or recorded is None or finding.applied is None:
+def left_behind(
+    job: Job, result: Result, finding: Finding, recorded: Pairs | None, missing: Pairs
+) -> dict[str, Any]:
+    """Facts on what was in the middle when a job ended that did not succeed."""
+    if result.refused or result.state == "succeeded":
+        return {}
+    names = aftermath.in_the_middle(job, recorded, missing)
+    unreadable = f"{finding.problem or 'its database cannot be looked at'}" if finding.applied is None else ""
+    return aftermath.behind(job, names, unreadable)
+
+
+def unapplied(result: Result, finding: Finding) -> Pairs:
+    """Planned and not found recorded. Where that was read, it alone counts: a command that ended without an
+    error may have swallowed one, and an exit handler may have taken back what the agent still saw."""
+    if result.state != "succeeded" or finding.applied is None:
         return []
-    there = [*recorded, *finding.applied]
-    return [pair for pair in pairs(result.facts.get("plan", [])) if pair not in there]
+    return [pair for pair in pairs(result.facts.get("plan", [])) if not finding.has(pair)]
 
 
 def unapplied_words(missing: Pairs) -> str:
@@ -216,13 +148,20 @@ def unapplied_words(missing: Pairs) -> str:
     return f"migrate ended without an error, but these of its planned migrations are not recorded: {names}."
 
 
-def recorded_by(facts: dict[str, Any], finding: Finding) -> Pairs | None:
-    """What the job recorded: as its own agent read it, else what it planned and is recorded now."""
-    if facts.get("recorded_known"):
-        return [list(pair) for pair in facts.get("recorded_after", [])]
-    if finding.applied is None:
+def recorded_by(facts: Mapping[str, Any], finding: Finding, own: Pairs) -> Pairs | None:
+    """What the job recorded of its own: as its agent read it, and as it is found now. Others may have
+    recorded theirs meanwhile."""
+    own_word = facts.get("recorded_after", []) if facts.get("recorded_known") else None
+    if own_word is None and finding.applied is None:
         return None
-    return [pair for pair in pairs(facts.get("plan", [])) if pair in finding.applied]
+    told = [rows for rows in (own_word, finding.applied) if rows is not None]
+    return [pair for pair in own if all(is_among(pair, rows, finding) for rows in told)]
+
+
+def its_own(job: Job, facts: Mapping[str, Any]) -> Pairs:
+    """The migrations that it planned or, through a command of the project's own, began; once each."""
+    steps = job.steps.filter(kind=MIGRATION).exclude(state__in=["pending", "skipped"]).order_by("position")
+    return pairs(list(dict.fromkeys([*facts.get("plan", []), *steps.values_list("name", flat=True)])))
 
 
 def pairs(names: Sequence[str]) -> Pairs:
@@ -245,20 +184,6 @@ def left_words(finding: Finding) -> str:
     if finding.left is None:
         return "what is left to apply cannot be told while the project's migrations cannot be read"
     return f"{len(finding.left)} still to apply" if finding.left else "nothing is left to apply"
-
-
-def middle_words(job: Job, recorded: Pairs | None) -> str:
-    """What is to be known of the migration that was at work when the job ended."""
-    at_work = job.steps.filter(kind="migration", state__in=["running", "failed", "cancelled"])
-    names = [step.name for step in at_work if step.name.split(".", 1) not in (recorded or [])]
-    if not names:
-        return ""
-    if not job.database.undoes_schema_changes:
-        return (
-            f"What {names[0]} changed of the schema until then stays: {job.database.vendor} does not undo "
-            "that. See what of it is there before you start it again."
-        )
-    return f"What {names[0]} did until then is undone only if it is atomic and made no COMMIT of its own."
 
 
 def sessions_words(finding: Finding) -> str:

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, resolution, sessions, streams, targets
+from dbops.views import jobs, overview, remedies, resolution, sessions, streams, targets
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -26,6 +26,8 @@ urlpatterns = [
         sessions.session_termination,
         name="session_termination",
     ),
+    path("jobs/<int:job_id>/record/", remedies.record, name="record"),
+    path("jobs/<int:job_id>/invalid-index/", remedies.invalid_index, name="invalid_index"),
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 # What the target finds in sys.argv: some set themselves up by the command that is asked for.
-COMMANDS = {"inspect": "showmigrations", "plan": "showmigrations", "perform": "migrate"}
+COMMANDS = {
+    "inspect": "showmigrations",
+    "plan": "showmigrations",
+    "examine": "showmigrations",
+    "perform": "migrate",
+}
 
 NEVER_REACHED = "The launcher {} ended without ever starting Django's command line."
 REPLACED = "The launcher replaces itself by another program, {}: name that one's interpreter as the target's."

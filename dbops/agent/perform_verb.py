@@ -1,4 +1,5 @@
-"""perform: the target's own migrate, forward, under the guard.
+"""perform: one operation under the guard: the target's own migrate, forward; or see perform_record and
+perform_drop_index.
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
@@ -23,6 +24,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from . import databases, failures, guard, lacking, retries, rights, targets
 from .failures import Failure
+from .perform_drop_index import DropIndex
+from .perform_record import Record
 from .progress import Progress, followed
 
 if TYPE_CHECKING:
@@ -32,11 +35,13 @@ if TYPE_CHECKING:
 
 
 def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any) -> dict[str, Any]:
-    if arguments.get("operation") != "migrate":
+    kinds = {"migrate": Migrate, "record": Record, "drop_index": DropIndex}
+    kind = kinds.get(arguments.get("operation") or "")
+    if kind is None:
         raise Failure(
             "bad_request", f"The agent knows no operation {arguments.get('operation')!r}.", "caller"
         )
-    migrate = Migrate(arguments, channel, utility)
+    operation: Any = kind(arguments, channel, utility)
     forbidden = arguments.get("forbidden_identity") or ""
     expected = arguments.get("expected_identity") or ""
     connection = databases.open_or_refuse(arguments.get("alias") or "default", forbidden, expected)
@@ -45,15 +50,16 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
     os.environ["PGAPPNAME"] = label
     try:
         with guard.held(connection, label) as watch:
-            kind = watch.guard.kind
-            channel.event("guard", alias=connection.alias, taken=kind != guard.NoGuard.kind, kind=kind)
+            lock = watch.guard.kind
+            channel.event("guard", alias=connection.alias, taken=lock != guard.NoGuard.kind, kind=lock)
             watch.look_for_blockers(channel, session.pids, [session.wishes["application_name"] or "", label])
-            return migrate.run(connection, watch)
+            answer: dict[str, Any] = operation.run(connection, watch)
+            return answer
     except BaseException as problem:
         # Giving the guard back can fail too; by then nobody may say that nothing was changed.
-        if isinstance(problem, Failure) or not migrate.working:
+        if isinstance(problem, Failure) or not operation.working:
             raise
-        raise migrate.failure(problem, "") from problem
+        raise operation.failure(problem, "") from problem
 
 
 class Migrate:

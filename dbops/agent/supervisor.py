@@ -24,7 +24,7 @@ from .watcher import Watcher
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-VERBS = ("inspect", "plan", "perform")
+VERBS = ("inspect", "plan", "perform", "examine")
 CHUNK = 65536
 # The caller reads slowly: beyond so many bytes in the queue the child waits. One that is stopped may finish
 # its words.

@@ -18,7 +18,14 @@ class Migrate:
         return " ".join(filter(None, [*words, arguments.get("migration") or ""]))
 
     def perform(self, context: Context) -> Done:
-        answer = context.agent("perform", request(context), lambda *event: follow(context, *event))
+        own: list[list[str]] = []
+
+        def on_event(name: str, data: Mapping[str, Any]) -> None:
+            follow(context, name, data)
+            own.extend(its_own(name, data))
+
+        answer = context.agent("perform", request(context), on_event)
+        answer = {**answer, "recorded_after": recorded_once(answer, own)}
         kept = ("recorded_after", "recorded_known", "nothing_to_do")
         return Done(outcome(answer), {key: answer[key] for key in kept if key in answer})
 
@@ -30,11 +37,15 @@ def request(context: Context) -> dict[str, Any]:
         "app": context.arguments.get("app") or None,
         "migration": context.arguments.get("migration") or None,
         "retries": {"tries": conf.knob("LOCK_TRIES"), "backoff_ms": conf.knob("LOCK_BACKOFF_MS")},
-        "session": {
-            "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
-            "statement_timeout_ms": conf.knob("STATEMENT_TIMEOUT_MS"),
-            "application_name": context.label,
-        },
+        "session": session(context),
+    }
+
+
+def session(context: Context) -> dict[str, Any]:
+    return {
+        "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
+        "statement_timeout_ms": conf.knob("STATEMENT_TIMEOUT_MS"),
+        "application_name": context.label,
     }
 
 
@@ -70,6 +81,19 @@ def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
         context.lock_wait(data["waits"], data.get("problem") or "")
     elif name == "session_ended":
         context.session_ended(data["id"], data["done"], data["words"])
+
+
+def its_own(name: str, data: Mapping[str, Any]) -> list[list[str]]:
+    """The migrations that an event names as planned or begun."""
+    if name == "plan":
+        return [list(pair) for pair in data["migrations"]]
+    return [[data["app"], data["name"]]] if name == "step_started" and data["kind"] == "migration" else []
+
+
+def recorded_once(answer: Mapping[str, Any], own: list[list[str]]) -> list[list[str]]:
+    """Somebody else may have recorded others meanwhile, or one of these twice."""
+    newly = [list(pair) for pair in answer.get("recorded_after") or []]
+    return [pair for number, pair in enumerate(newly) if pair in own and pair not in newly[:number]]
 
 
 def guard_words(data: Mapping[str, Any]) -> str:

@@ -10,11 +10,12 @@ from dbops.access import Role
 from dbops.models import Job, SessionEnding, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
+from dbops.pages.aftermath import Left, left_by
 from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_blockers", "job_progress", "job_steps")
+FRAGMENTS = ("job_state", "job_blockers", "job_aftermath", "job_progress", "job_steps")
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -25,6 +26,8 @@ class JobPage:
     steps: list[Step]
     role: Role
     endings: list[SessionEnding]
+    # What it left behind; None where nothing was looked for.
+    left: Left | None
 
     @property
     def waits(self) -> list[Wait]:
@@ -93,7 +96,7 @@ def title_of(job: Job) -> str:
 
 def job_page(role: Role, job: Job) -> JobPage:
     steps = list(Step.objects.filter(job=job).order_by("position", "attempt"))
-    return JobPage(job, steps, role, endings_of(job))
+    return JobPage(job, steps, role, endings_of(job), left_by(role, job))
 
 
 def transcript_so_far(job: Job) -> dict[str, object]:

@@ -168,6 +168,12 @@ class OtherDatabase(TargetError):
     fault = "person"
 
 
+class NotProven(TargetError):
+    """What was asked for rests on something that the schema does not show (any more)."""
+
+    fault = "person"
+
+
 class BadArgument(TargetError):
     """An app, a migration or an alias that the target does not have."""
 
@@ -329,6 +335,16 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         "{name} was stopped: ",
         "What it changed until then is not known: inspect the target. Let its code write only to files that "
         "it opened itself.",
+    ),
+    "not_proven": (
+        NotProven,
+        "Refused for {name}: ",
+        "Nothing was changed. Inspect the target and look at its database again.",
+    ),
+    "act_failed": (
+        TargetFailed,
+        "It failed on {name}: ",
+        "Correct the cause, then start it again.",
     ),
     "cancelled": (
         Cancelled,

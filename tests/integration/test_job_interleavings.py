@@ -24,10 +24,11 @@ from hypothesis.stateful import (
 from dbops import launch, loss
 from dbops.access import Actor
 from dbops.execute import _write_end, _write_lost
+from dbops.finding import Finding
 from dbops.models import Job, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL, TRANSITIONS, WORKED_ON, FenceLostError
 from dbops.redaction import Redactor
-from dbops.truth import Finding, Result
+from dbops.truth import Result
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +139,7 @@ class Interleavings(RuleBasedStateMachine):
     def the_evidence_ends_it(self, job: int) -> None:
         """Guard free, no session left."""
         found = Job.objects.get(pk=job)
-        loss._end(found, AT_REST)
+        loss._end(found, AT_REST, {})
         state = Job.objects.get(pk=job).state
         assert state in FINAL if found.state == "lost" else state == found.state
 

@@ -132,6 +132,9 @@ def test_what_is_missing_on_mysql_is_said_before_during_and_after_a_job(
         "What shop.0002_half changed of the schema until then stays: mysql does not undo that." in job.outcome
     )
     assert "undone" not in job.outcome
+    assert "was not compared: opsdash does not compare schemas of mysql." in job.outcome
+    assert "not compared" in reading.page(job.get_absolute_url())
+    assert job.facts["invalid_indexes"] == []
     assert f"opsdash: {guard_words({'taken': False})}\n" in list(read_all(job.pk))
     again = run(target)
     assert "Duplicate column name 'name'" in again.outcome, "it did stay"

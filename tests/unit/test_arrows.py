@@ -32,17 +32,21 @@ ARROWS: dict[str, set[str]] = {
     "heartbeat": FOUNDATION,
     "performance": FOUNDATION
     | {"endings", "heartbeat", "late", "lockwait", "steps", "operations", "target", "postgres", "transcript"},
-    "truth": FOUNDATION | {"inspection"},
-    "loss": FOUNDATION | {"endings", "inspection", "steps", "transcript", "truth"},
+    "finding": FOUNDATION | {"inspection"},
+    "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
+    "truth": FOUNDATION | {"aftermath", "finding", "inspection", "steps"},
+    "loss": FOUNDATION | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
-    | {"endings", "heartbeat", "steps", "performance", "operations", "target", "transcript", "truth"},
+    | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
+    | {"target", "transcript", "truth"},
     "tasks": FOUNDATION | {"execute", "inspection", "loss"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
     "launch": FOUNDATION | {"access", "endings", "tasks", "operations", "transcript", "steps"},
     "pages": FOUNDATION
-    | {"access", "endings", "lockwait", "inspection", "operations", "probes", "steps", "transcript"},
-    "views": FOUNDATION | {"access", "endings", "forms", "pages", "launch", "transcript"},
+    | {"access", "aftermath", "endings", "inspection", "lockwait", "operations", "probes", "steps"}
+    | {"transcript"},
+    "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
     "templatetags": FOUNDATION,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from dbops.finding import Finding, may_be_its
 from dbops.models import Job, Target, TargetDatabase
-from dbops.truth import Finding, Result, at_rest, in_doubt, may_be_its
+from dbops.truth import Result, at_rest, in_doubt
 
 ENDED = Result("failed", "It failed.", "TargetFailed", facts={"recorded_known": True})
 QUIET = Finding(1, [], [], False, [])

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from dbops.finding import Finding, sessions_of
 from dbops.models import Job, Target, TargetDatabase
 from dbops.operations import REGISTRY
 from dbops.operations.migrate import guard_words, outcome, step_name
 from dbops.templatetags.ages import age, age_words, duration, milliseconds, took
-from dbops.truth import Finding, at_rest, recorded_by, recorded_words, sessions_of
+from dbops.truth import Result, at_rest, recorded_by, recorded_words, unapplied
 
 
 @pytest.mark.parametrize(
@@ -98,13 +99,35 @@ def test_a_database_that_cannot_be_read_says_so() -> None:
     )
 
 
-def test_what_the_agent_read_counts_and_else_what_was_planned_and_is_recorded() -> None:
-    applied = finding(applied=[["a", "0001"], ["old", "0001"]])
-    known = {"recorded_known": True, "recorded_after": [["a", "0002"]], "plan": ["a.0001"]}
-    assert recorded_by(known, applied) == [["a", "0002"]]
-    assert recorded_by({"plan": ["a.0001", "a.0002"]}, applied) == [["a", "0001"]]
-    assert recorded_by({}, applied) == []
-    assert recorded_by({"plan": ["a.0001"]}, finding(applied=None)) is None
+A1, A2, OLD = ["a", "0001"], ["a", "0002"], ["old", "0001"]
+
+
+def test_recorded_by_a_job_is_what_is_its_own_and_found_once_each() -> None:
+    """Whatever somebody else recorded meanwhile, or recorded twice; and whatever was taken back since."""
+    applied = finding(applied=[A1, OLD, A1])
+    known = {"recorded_known": True, "recorded_after": [A1, A1, A2, OLD]}
+    assert recorded_by(known, applied, [A1, A2]) == [A1]
+    assert recorded_by(known, finding(applied=None), [A1, A2]) == [A1, A2]
+    assert recorded_by({}, applied, [A1, A2]) == [A1]
+    assert recorded_by({}, applied, []) == []
+    assert recorded_by({}, finding(applied=None), [A1]) is None
+
+
+def test_a_squashed_migration_is_recorded_with_all_that_it_stands_for() -> None:
+    """Django records these first, and it itself last."""
+    squashed = finding(applied=[A1, A2], stands_for={("a", "0001_0002"): [A1, A2]})
+    half = finding(applied=[A1], stands_for={("a", "0001_0002"): [A1, A2]})
+    assert recorded_by({}, squashed, [["a", "0001_0002"]]) == [["a", "0001_0002"]]
+    assert recorded_by({}, half, [["a", "0001_0002"]]) == []
+
+
+def test_what_is_found_counts_and_not_what_the_agent_saw_before_it() -> None:
+    """An exit handler took it back."""
+    told = {"plan": ["a.0001"], "recorded_known": True, "recorded_after": [A1]}
+    succeeded = Result("succeeded", "Applied.", facts=told)
+    assert unapplied(succeeded, finding(applied=[])) == [A1]
+    assert unapplied(succeeded, finding(applied=[A1])) == []
+    assert unapplied(succeeded, finding(applied=None)) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from dbops.inspection.knowledge import latest_done
 from dbops.management.commands._shell import ShellCommand, find_database, find_target
 from dbops.models import Job, TargetDatabase
 from dbops.models.job import FINAL
-from dbops.operations import REGISTRY
 from dbops.pages.target import database_part
 from dbops.transcript.reading import read_after
 
@@ -24,7 +23,8 @@ class Command(ShellCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME")
-        parser.add_argument("operation", choices=sorted(REGISTRY))
+        # The others are asked for on the page of the job that shows why.
+        parser.add_argument("operation", choices=["migrate"])
         parser.add_argument("--database", metavar="ALIAS")
         parser.add_argument("--app", default="")
         parser.add_argument("--migration", default="")

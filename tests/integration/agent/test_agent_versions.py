@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from dbops.target import door
 from dbops.target.address import Address
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import (
+    LONG_S,
     has_said,
     inspect,
     inspect_default,
@@ -106,3 +108,35 @@ def test_a_broken_target_shows_its_traceback(shop: Project, python: str) -> None
         failure = listen(session).failure
     assert (failure.type, failure.message) == ("broken", "RuntimeError: no luck")
     assert "opsdash-agent" not in failure.traceback
+
+
+CHANGES = (
+    'migrations.CreateModel("Shelf", [("id", models.AutoField(primary_key=True)), '
+    '("code", models.CharField(max_length=9, unique=True)), ("at", models.DateTimeField(null=True)), '
+    '("item", models.ForeignKey("shop.Item", models.CASCADE)), ("items", models.ManyToManyField("shop.Item", '
+    'related_name="+"))], options={"unique_together": {("code", "at")}})',
+    'migrations.AddField("Item", "shelf", models.ForeignKey("shop.Shelf", models.SET_NULL, null=True)), '
+    'migrations.AddField("Item", "size", models.PositiveIntegerField(default=3)), '
+    'migrations.AddIndex("Item", models.Index(fields=["size"], name="by_size"))',
+    'migrations.RenameField("Item", "name", "title"), migrations.RenameModel("Shelf", "Rack"), '
+    'migrations.AlterField("Item", "price", models.BigIntegerField(default=0)), '
+    'migrations.AddConstraint("Item", models.UniqueConstraint(fields=["n", "size"], name="once"))',
+)
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_what_is_in_the_schema_is_told(either: Project, python: str, number: int) -> None:
+    for place, operations in enumerate(CHANGES[:number]):
+        either.migration(f"001{place}_before", operations)
+    address = at(either, python)
+    assert migrate(address).answer["recorded_known"]
+    either.migration("0020_change", CHANGES[number])
+    sent = {"alias": "default", "migrations": [["shop", "0020_change"]]}
+
+    def told() -> tuple[str, bool | None, str]:
+        (found,) = door.call(address, "examine", sent, timeout_s=LONG_S)["migrations"]
+        return found["verdict"], found["recorded"], found["why"]
+
+    assert told() == ("untouched", False, "")
+    assert migrate(address).answer["recorded_known"]
+    assert told() == ("applied", True, "")

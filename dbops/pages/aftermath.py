@@ -1,0 +1,114 @@
+"""What a job that did not succeed left behind: each thing with its evidence and its remedy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dbops import aftermath
+from dbops.access import Role
+from dbops.models import Job
+from dbops.pages.remedies import Remedy, remedies
+
+Fact = Mapping[str, Any]
+
+STAFF = "needs the role staff"
+# (verdict, recorded): what stands beside the name, and its look (static/css/status.css).
+VERDICTS = {
+    ("untouched", False): ("left nothing behind", "checked"),
+    ("untouched", True): ("recorded, but not applied", "failed"),
+    ("applied", False): ("applied, but not recorded", "failed"),
+    ("applied", True): ("applied and recorded", "succeeded"),
+    ("partly", False): ("applied in part", "failed"),
+    ("partly", True): ("recorded, but applied in part", "failed"),
+    ("differs", False): ("the schema differs", "drifted"),
+    ("differs", True): ("the schema differs", "drifted"),
+}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One migration that was in the middle."""
+
+    job: Job
+    fact: Fact
+    role: Role
+
+    @property
+    def name(self) -> str:
+        return aftermath.called(self.fact)
+
+    @property
+    def verdict(self) -> tuple[str, str]:
+        unread = ("not compared", "unknown")
+        if self.fact["verdict"] == "unseen":
+            unread = ("cannot be seen", "unknown")
+        return VERDICTS.get((self.fact["verdict"], bool(self.fact["recorded"])), unread)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was found; the lists stand below."""
+        return [
+            words for words in (aftermath.short(self.job, self.fact), aftermath.unseen(self.fact)) if words
+        ]
+
+    @property
+    def lists(self) -> list[tuple[str, list[str]]]:
+        part = self.fact["verdict"] == "partly"
+        heads = [
+            ("There already" if part else "Compared, and there", "there"),
+            ("Lacking" if part else "Compared, and not there", "lacking"),
+            ("There, and INVALID", "invalid"),
+            ("Otherwise than expected", "otherwise"),
+        ]
+        return [(head, self.fact[key]) for head, key in heads if self.fact[key]]
+
+    @property
+    def offers_record(self) -> bool:
+        return not aftermath.why_not_record(self.job, self.fact)
+
+    @property
+    def record_refused(self) -> str:
+        """Why there is no button where one is offered to others."""
+        return "" if self.role >= Role.STAFF else STAFF
+
+    @property
+    def remedies(self) -> list[Remedy]:
+        return remedies(self.job, self.fact)
+
+
+@dataclass(frozen=True)
+class InvalidIndex:
+    job: Job
+    fact: Fact
+    role: Role
+
+    @property
+    def name(self) -> str:
+        return f"{self.fact['schema']}.{self.fact['name']}"
+
+    @property
+    def refused(self) -> str:
+        """Why there is no button."""
+        return aftermath.why_not_drop(self.job, self.fact) or ("" if self.role >= Role.STAFF else STAFF)
+
+
+@dataclass(frozen=True)
+class Left:
+    """`indexes` None: whether there are invalid ones is not known. `later`: a job that worked there since."""
+
+    examined: list[Examined]
+    indexes: list[InvalidIndex] | None
+    later: Job | None
+
+
+def left_by(role: Role, job: Job) -> Left | None:
+    """None where nothing was looked for."""
+    if "examined" not in job.facts:
+        return None
+    indexes = job.facts["invalid_indexes"]
+    since = Job.objects.filter(database_id=job.database_id, pk__gt=job.pk, changing=True)
+    return Left(
+        [Examined(job, fact, role) for fact in job.facts["examined"]],
+        None if indexes is None else [InvalidIndex(job, fact, role) for fact in indexes],
+        since.only("pk", "state", "operation").order_by("-id").first(),
+    )
