@@ -132,7 +132,7 @@ class Migrate:
         if failure.kind == "failed":
             failure.message = lacking.typed(problem)[1]
             if facts["sqlstate"] == retries.LOCK_NOT_AVAILABLE and self.tries and self.tries.sentence:
-                failure.message = f"{failure.message} {self.tries.sentence}"
+                failure.message = f"{failure.message.rstrip('.')}. {self.tries.sentence}"
             show(problem)
         return failure
 
