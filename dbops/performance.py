@@ -29,7 +29,7 @@ LISTEN_S = 0.1
 # What the agent may need beyond its three rungs before its silence means that nobody is there.
 FROZEN_S = 30
 # Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
-KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
+KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate", "undone")
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
 LINGERED = (

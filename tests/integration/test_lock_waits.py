@@ -273,7 +273,7 @@ def waiting_job(target: Target, **blocker: Any) -> Job:
 @pytest.mark.parametrize(("sent", "outcome"), [(False, "too_late"), (True, "unknown")])
 def test_what_no_answer_came_for_is_told_when_the_job_ends(target: Target, sent: bool, outcome: str) -> None:
     job = waiting_job(target)
-    asked = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
+    asked: Any = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
     endings.ask(job.pk, ALICE, **asked)
     if sent:
         list(endings.take(job.pk, job.fence))

@@ -114,6 +114,7 @@ def test_a_lock_that_is_held_for_ever_ends_it_after_the_last_try(bench: Bench) -
         [],
     )
     assert "It was tried 4 times and waited 0.3 s, 0.3 s, 0.3 s, 0.3 s for a lock." in failure.message
+    assert failure.facts["undone"] == ["shop", "0002_alter"]
     assert "Each try was rolled back: nothing of it remained in the database." in failure.message
     assert f"In its way stood pid {pid} (somebody, role " in failure.message
 
@@ -158,6 +159,7 @@ def test_what_may_have_left_something_is_never_tried_again(bench: Bench, name: s
         record = bench.migrate()
     assert (tried(record), bench.starts(), record.failure.facts["sqlstate"]) == ([], 1, "55P03")
     assert bench.rows() == 1
+    assert record.failure.facts["undone"] is None
     assert words in record.failure.message
     assert "nothing of it remained" not in record.failure.message
 
