@@ -22,17 +22,18 @@ class LockWait:
         # The one before, while nothing waits: a try that ended is told with who was in its way.
         self._before: Waits = []
         self._retry: dict[str, Any] | None = None
-        self._heard = passed()
+        self._heard = self._rested = passed()
         self._said: object = None
 
     def hear(self, waits: Waits) -> None:
         self._waits = cleaned(waits, self._clean)
         self._before = self._waits or self._before
-        self._heard = passed() if waits or self._retry is None else self._heard
+        # What is shown during a rest was seen before it.
+        self._heard = passed() if waits else self._heard
 
     def rest(self, attempt: int, attempts: int, again_in_s: float) -> None:
         self._retry = {"attempt": attempt, "attempts": attempts, "again_in_s": again_in_s}
-        self._heard = passed()
+        self._rested = passed()
 
     def begin(self) -> bool:
         """A step begins, for the first time or again; True when that ends a rest."""
@@ -52,13 +53,17 @@ class LockWait:
         waits = self._waits if self._retry is None else self._waits or self._before
         if not waits and self._retry is None:
             return None
-        seen_at = now() - timedelta(seconds=passed() - self._heard)
         retry = self._retry and {
             "attempt": self._retry["attempt"],
             "attempts": self._retry["attempts"],
-            "again_at": (seen_at + timedelta(seconds=self._retry["again_in_s"])).isoformat(),
+            "again_at": ago(self._rested + self._retry["again_in_s"]),
         }
-        return {"waits": waits, "seen_at": seen_at.isoformat(), "retry": retry}
+        return {"waits": waits, "seen_at": ago(self._heard), "retry": retry}
+
+
+def ago(moment: float) -> str:
+    """A moment of `passed()` by our database's clock."""
+    return (now() - timedelta(seconds=passed() - moment)).isoformat()
 
 
 def cleaned(value: Any, clean: Callable[[str], str]) -> Any:

@@ -28,7 +28,7 @@ LISTEN_S = 0.1
 # What the agent may need beyond its three rungs before its silence means that nobody is there.
 FROZEN_S = 30
 # Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
-KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate")
+KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate", "undone")
 LINGERED = (
     "the work was done, but the process did not end by itself (a thread or an exit handler of the target): "
     "it was ended."

@@ -46,7 +46,11 @@ class Endings:
             asked = control.next_ending()
             if asked is None:
                 return
-            done, words = self.answer(asked)
+            try:
+                done, words = self.answer(asked)
+            except Exception as problem:
+                # The guard must be watched on, whatever this one came to.
+                done, words = "failed", f"What came of it is not known: {failures.describe(problem)}."
             self.looks.channel.event("session_ended", id=asked["id"], done=done, words=failures.clean(words))
 
     def answer(self, asked: dict[str, Any]) -> tuple[str, str]:

@@ -9,7 +9,8 @@ step_retried {try, tries, again_in_s}: it failed, and the same step is started a
 lock_wait (see blockers), session_ended (see endings).
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
 nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
-connection), sqlstate and rights (see there; None where these were not the reason).
+connection), sqlstate and rights (see there; None where these were not the reason); behind a lock that was not
+given also undone: [app, name] of the migration of which it is proven that nothing stayed, or null.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ class Migrate:
         if failure.kind == "failed":
             failure.message = lacking.typed(problem)[1]
             if facts["sqlstate"] == retries.LOCK_NOT_AVAILABLE and self.tries and self.tries.sentence:
-                failure.message = f"{failure.message} {self.tries.sentence}"
+                failure.message = f"{failure.message.rstrip('.')}. {self.tries.sentence}"
+                facts["undone"] = self.tries.undone
             show(problem)
         return failure
 

@@ -50,10 +50,14 @@ class Tries:
         # Of the migration at work: how long each try waited for its lock.
         self.waited_s: list[float] = []
         self.sentence = ""
+        # [app, name] of the one that failed, where it is proven that nothing of it stayed.
+        self.undone: list[str] | None = None
 
     def apply(self, connection: Any, migration: Any, once: Callable[[Any], Any], state: Any) -> Any:
         """`once(state)` applies the migration and changes the state that it is given."""
-        self.waited_s, self.sentence = [], ""
+        if self.limit <= 1:
+            return once(state)
+        self.waited_s, self.sentence, self.undone = [], "", None
         self.watch.forget_blockers()
         untouched = copy_of(state)
         while True:
@@ -67,12 +71,13 @@ class Tries:
                 self.waited_s.append(attempt.waited_s)
                 doubt = attempt.doubt() or self.doubt_of_guard()
                 self.sentence = self.words(doubt)
+                self.undone = None if doubt else [migration.app_label, migration.name]
                 if doubt or len(self.waited_s) >= self.limit:
                     raise
                 self.rest()
                 if cancel.requested or self.doubt_of_guard():
                     raise
-            state = copy_of(untouched)
+            state, self.undone = copy_of(untouched), None
 
     def doubt_of_guard(self) -> str:
         return "" if not self.watch.lost and self.watch.guard.is_held() else "the guard is not held any more"

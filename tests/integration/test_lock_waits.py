@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from dbops import endings, launch
 from dbops.models import AuditEvent, Job, SessionEnding, Step, Target
+from dbops.steps import Steps
 from dbops.transcript.reading import read_all
 from tests.integration.at_work import ask, inspected, performed, settings_of, state
 from tests.integration.conftest import ALICE, PASSWORD, MakeTarget
@@ -273,7 +274,7 @@ def waiting_job(target: Target, **blocker: Any) -> Job:
 @pytest.mark.parametrize(("sent", "outcome"), [(False, "too_late"), (True, "unknown")])
 def test_what_no_answer_came_for_is_told_when_the_job_ends(target: Target, sent: bool, outcome: str) -> None:
     job = waiting_job(target)
-    asked: dict[str, Any] = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
+    asked: Any = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
     endings.ask(job.pk, ALICE, **asked)
     if sent:
         list(endings.take(job.pk, job.fence))
@@ -317,14 +318,14 @@ def test_nothing_that_a_session_calls_itself_becomes_markup(
 
 
 def test_a_secret_of_the_target_in_a_session_s_name_is_masked(target: Target, postgres_url: str) -> None:
-    variable = target.variables.model(target=target, name="SHOP_TOKEN")
-    variable.keep("very-secret-token", secret=True)
+    variable = target.variables.model(target=target, name="SHOP_PHRASE")
+    variable.keep("very-secret-phrase", secret=True)
     variable.save()
     job = ask(target)
-    with held(postgres_url, name="psql very-secret-token") as holder, performed(job):
+    with held(postgres_url, name="psql very-secret-phrase") as holder, performed(job):
         blocker = until_blocked(job)
         holder.rollback()
-    assert "very-secret-token" not in str(blocker) + "".join(read_all(job.pk))
+    assert "very-secret-phrase" not in str(blocker) + "".join(read_all(job.pk))
 
 
 def test_a_prepared_transaction_is_named_and_not_offered_to_be_ended(
@@ -374,6 +375,23 @@ def test_each_try_is_a_step_and_a_migration_counts_once(
     assert any(
         "try 1 of 50 of shop.0001_alter waited too long for a lock" in line for line in read_all(job.pk)
     )
+
+
+def test_a_plan_that_is_told_again_counts_no_try(target: Target) -> None:
+    job = waiting_job(target)
+    steps = Steps(job.pk, job.fence)
+    steps.plan("migration", ["shop.0001_alter"])
+    for _ in range(2):
+        steps.begin("migration", "shop.0001_alter")
+        steps.retry("shop.0001_alter", attempts=5, duration_ms=1)
+        # An acknowledgement that was lost has it written again.
+        steps.retry("shop.0001_alter", attempts=5, duration_ms=1)
+    steps.plan("migration", ["shop.0001_alter", "shop.0002_more"])
+    job.refresh_from_db()
+    assert job.total_count == 2
+    assert [(name, attempt) for name, attempt, _ in steps_of(job)] == [
+        ("shop.0001_alter", 1), ("shop.0001_alter", 2), ("shop.0001_alter", 3), ("shop.0002_more", 1),
+    ]  # fmt: skip
 
 
 def test_the_last_failure_says_what_was_tried_and_who_was_in_the_way(

@@ -324,6 +324,12 @@ def test_what_it_cannot_see_is_said_once_and_does_not_stop_the_work(
     with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
         record = listen(session, lambda record: bool(record.events("lock_wait")))
         assert "division by zero" in record.events("lock_wait")[0]["problem"]
+        guard = next(event for event in record.events("connection") if event["purpose"] == "guard")
+        question = f"SELECT query_start FROM pg_stat_activity WHERE pid = {guard['backend_pid']}"
+        first = database.rows(question)
+        assert soon(lambda: database.rows(question) > first)
+        second = database.rows(question)
+        assert soon(lambda: database.rows(question) > second)
         holder.rollback()
         record.frames += listen(session).frames
     assert len(record.events("lock_wait")) == 1

@@ -114,6 +114,7 @@ def test_a_lock_that_is_held_for_ever_ends_it_after_the_last_try(bench: Bench) -
         [],
     )
     assert "It was tried 4 times and waited 0.3 s, 0.3 s, 0.3 s, 0.3 s for a lock." in failure.message
+    assert failure.facts["undone"] == ["shop", "0002_alter"]
     assert "Each try was rolled back: nothing of it remained in the database." in failure.message
     assert f"In its way stood pid {pid} (somebody, role " in failure.message
 
@@ -158,6 +159,7 @@ def test_what_may_have_left_something_is_never_tried_again(bench: Bench, name: s
         record = bench.migrate()
     assert (tried(record), bench.starts(), record.failure.facts["sqlstate"]) == ([], 1, "55P03")
     assert bench.rows() == 1
+    assert record.failure.facts["undone"] is None
     assert words in record.failure.message
     assert "nothing of it remained" not in record.failure.message
 
@@ -227,10 +229,10 @@ def test_the_state_of_the_project_is_that_before_the_try(bench: Bench) -> None:
         'migrations.CreateModel("Thing", [("id", models.BigAutoField(primary_key=True))]),'
         ' migrations.RenameModel("Thing", "Other"),'
         ' migrations.AddField("Other", "n", models.IntegerField(null=True)),'
-        ' migrations.RenameField("Other", "n", "m"),'
-        ' migrations.RunSQL("LOCK TABLE wanted")',
+        ' migrations.RenameField("Other", "n", "m")',
     )
-    bench.project.migration("0003_more", 'migrations.RemoveField("Other", "m")')
+    gone = 'migrations.RemoveField("Other", "m"), migrations.RunSQL("LOCK TABLE wanted")'
+    bench.project.migration("0003_more", gone)
     with hold(bench.database) as holder, start(bench.address, **bench.wishes(20)) as session:
         record = until_retried(session)
         holder.rollback()
@@ -291,14 +293,16 @@ def test_a_time_out_that_the_migration_catches_itself_is_its_own(bench: Bench) -
     assert record.answer["recorded_after"] == [["shop", "0002_alter"]]
 
 
-def test_a_migration_may_choose_its_isolation_level(bench: Bench) -> None:
-    sql = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+@pytest.mark.parametrize("before", ["", "/* first */ ", "SET LOCAL work_mem = '8MB'; "])
+def test_a_migration_may_choose_its_isolation_level(bench: Bench, before: str) -> None:
+    sql = before + "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
     bench.project.migration("0002_level", f'migrations.RunSQL("{sql}")')
     assert bench.migrate().answer["recorded_after"] == [["shop", "0002_level"]]
 
 
-def test_a_cancel_ends_the_rest_between_two_tries(bench: Bench) -> None:
-    bench.project.python("0002_alter", MARK + LOCK)
+@pytest.mark.parametrize("deaf", ["", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"])
+def test_a_cancel_ends_the_rest_between_two_tries(bench: Bench, deaf: str) -> None:
+    bench.project.python("0002_alter", MARK + deaf + LOCK)
     with hold(bench.database), start(bench.address, **bench.wishes(5, 600_000)) as session:
         record = until_retried(session)
         session.cancel()
