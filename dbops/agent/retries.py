@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LOCK_NOT_AVAILABLE = "55P03"
 LISTEN_S = 0.1
+PLAIN = ("django.db.migrations.operations.models", "django.db.migrations.operations.fields")
 # Begins the transaction like any statement, and unlike a SELECT takes no snapshot: behind one a migration
 # could not choose its isolation level any more.
 HARMLESS_SQL = "SHOW server_version"
@@ -54,12 +55,11 @@ class Tries:
         self.undone: list[str] | None = None
 
     def apply(self, connection: Any, migration: Any, once: Callable[[Any], Any], state: Any) -> Any:
-        """`once(state)` applies the migration and changes the state that it is given."""
+        """`once(state)` applies the migration and changes the state that it is given, also when it fails."""
         if self.limit <= 1:
             return once(state)
         self.waited_s, self.sentence, self.undone = [], "", None
         self.watch.forget_blockers()
-        untouched = copy_of(state)
         while True:
             attempt = Attempt(connection, migration, self.watch.guard)
             try:
@@ -77,7 +77,7 @@ class Tries:
                 self.rest()
                 if cancel.requested or self.doubt_of_guard():
                     raise
-            state, self.undone = copy_of(untouched), None
+            state, self.undone = state_anew(connection), None
 
     def doubt_of_guard(self) -> str:
         return "" if not self.watch.lost and self.watch.guard.is_held() else "the guard is not held any more"
@@ -161,7 +161,9 @@ class Attempt:
         """Inside the transaction of the migration, and before anything of its own."""
 
         def note_and_apply(*args: Any, **kwargs: Any) -> Any:
-            if self.migration.atomic and self.connection.in_atomic_block:
+            if self.migration.atomic and self.connection.in_atomic_block and is_plain(self.migration):
+                self.marked = self.say("SAVEPOINT " + self.mark)
+            elif self.migration.atomic and self.connection.in_atomic_block:
                 self.say(HARMLESS_SQL)
                 self.pid = session.backend_pid(self.connection)
                 self.began = self.guard.transaction_of(self.pid)
@@ -217,9 +219,15 @@ def timed_out(problem: BaseException | None) -> bool:
     return failures.sqlstate(problem) == LOCK_NOT_AVAILABLE
 
 
-def copy_of(state: Any) -> Any:
-    """The state of the project is changed by a migration that is applied, also by one that fails."""
-    return None if state is None else state.clone()
+def state_anew(connection: Any) -> Any:
+    """Of the project, as it is before the first migration that is not recorded. To keep a copy of each one
+    for the case that it fails takes as long as to apply it."""
+    return MigrationExecutor(connection)._create_project_state(with_applied_migrations=True)
+
+
+def is_plain(migration: Any) -> bool:
+    """Django's own operations on the schema: none of them says anything about its transaction."""
+    return all(type(operation).__module__ in PLAIN for operation in migration.operations)
 
 
 @contextlib.contextmanager
