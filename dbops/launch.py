@@ -13,6 +13,7 @@ from dbops.access import Actor
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
+from dbops.serving import service
 from dbops.steps import Steps
 from dbops.transcript.live import publish_change
 
@@ -197,11 +198,15 @@ def inspect(target: Target, actor: Actor) -> str:
         AuditEvent.objects.record("target.inspect", actor, target=target.name)
         Target.objects.filter(pk=target.pk).update(inspection_asked_at=Now())
     if tasks.publish_inspection(target):
-        return (
-            f"An inspection of {target.name} is asked for. If none follows, see whether a worker of the "
-            f"queue {target.inspect_queue} is running."
-        )
+        return f"An inspection of {target.name} is asked for. {_who_inspects(target.inspect_queue)}"
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
+
+
+def _who_inspects(queue: str) -> str:
+    found = service(queue)
+    if found.nobody:
+        return f"{found.nobody} It follows when one does: {found.command}"
+    return f"{found.names} {'serves' if len(found.workers) == 1 else 'serve'} its queue."
 
 
 def resolve(job: Job, actor: Actor, reason: str) -> str:

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, resolution, streams, targets
+from dbops.views import jobs, overview, resolution, streams, targets, workers
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -14,11 +14,13 @@ urlpatterns = [
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
+    path("jobs/<int:job_id>/waiting/", jobs.waiting, name="waiting"),
     path("jobs/<int:job_id>/cancellation/", jobs.cancellation, name="cancellation"),
     path("jobs/<int:job_id>/resolution/", resolution.resolution, name="resolution"),
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
+    path("workers/", workers.workers, name="workers"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -10,10 +10,11 @@ from dbops.access import Role
 from dbops.models import Job, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
+from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_progress", "job_steps")
+FRAGMENTS = ("job_state", "job_waiting", "job_progress", "job_steps")
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -23,6 +24,12 @@ class JobPage:
     job: Job
     steps: list[Step]
     role: Role
+    # Of its queue, while it is queued.
+    service: Service | None
+
+    @property
+    def not_taking(self) -> str:
+        return not_taking(self.service, self.job.created_at) if self.service else ""
 
     @property
     def database(self) -> TargetDatabase:
@@ -78,7 +85,12 @@ def title_of(job: Job) -> str:
 
 
 def job_page(role: Role, job: Job) -> JobPage:
-    return JobPage(job, list(Step.objects.filter(job=job).order_by("position")), role)
+    return JobPage(
+        job=job,
+        steps=list(Step.objects.filter(job=job).order_by("position")),
+        role=role,
+        service=service(job.queue) if job.state == "queued" else None,
+    )
 
 
 def transcript_so_far(job: Job) -> dict[str, object]:
