@@ -132,6 +132,7 @@ def job_entry(job: Job) -> dict[str, Any]:
         "state": job.state,
         "outcome": job.outcome,
         "asked_by": job.asked_by_name,
+        "again_of": job.again_of_id,
         "created_at": when(job.created_at),
         "started_at": when(job.started_at),
         "finished_at": when(job.finished_at),

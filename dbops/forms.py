@@ -54,6 +54,17 @@ class MigrateForm(forms.Form):
         return {"app": self.cleaned_data["app"]} if self.cleaned_data["app"] else {}
 
 
+class AgainForm(forms.Form):
+    """A job once more: its arguments are its own."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("key", uuid.uuid4())
+
+
 class CancelForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
 

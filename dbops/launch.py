@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from dbops import tasks
 from dbops.access import Actor
+from dbops.again import why_not_again
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
@@ -41,19 +42,33 @@ def start(
     *,
     key: uuid.UUID,
     reason: str = "",
+    again_of: Job | None = None,
 ) -> Started:
     """Ask for a job. The database decides races: one active changing job per database, one job per key."""
     try:
         _check_allowed(database, operation)
         with transaction.atomic():
-            job = _insert(database, operation, arguments, actor, key, reason)
+            job = _insert(database, operation, arguments, actor, key, reason, again_of)
             transaction.on_commit(lambda: tasks.publish_job(job))
     except IntegrityError:
-        return _same_or_refused(database, operation, arguments, actor, key)
+        return _same_or_refused(database, operation, arguments, actor, key, again_of)
     except RefusedError as refused:
         _audit_refusal(database, operation, actor, refused)
         raise
     return Started(job, new=True)
+
+
+def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "") -> Started:
+    """Ask for the same once more, on the same database."""
+    why_not = why_not_again(job)
+    # A form that was sent before leads to its job, whatever that changed.
+    if why_not and not Job.objects.filter(idempotency_key=key).exists():
+        refused = RefusedError(f"{why_not} Nothing was started.", job if job.is_active else None)
+        _audit_refusal(job.database, job.operation, actor, refused)
+        raise refused
+    return start(
+        job.database, job.operation, dict(job.arguments), actor, key=key, reason=reason, again_of=job
+    )
 
 
 def _check_allowed(database: TargetDatabase, operation: str) -> None:
@@ -71,6 +86,7 @@ def _insert(
     actor: Actor,
     key: uuid.UUID,
     reason: str,
+    again_of: Job | None,
 ) -> Job:
     job = Job.objects.create(
         database=database,
@@ -86,6 +102,7 @@ def _insert(
         asked_by_name=actor.name,
         asked_from=actor.address,
         reason=reason,
+        again_of=again_of,
         published_at=Now(),
     )
     AuditEvent.objects.record(
@@ -95,15 +112,22 @@ def _insert(
         job_id=job.pk,
         reason=reason,
         arguments=arguments,
+        **({"again_of": again_of.pk} if again_of else {}),
     )
     return job
 
 
 def _same_or_refused(
-    database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor, key: uuid.UUID
+    database: TargetDatabase,
+    operation: str,
+    arguments: dict[str, Any],
+    actor: Actor,
+    key: uuid.UUID,
+    again_of: Job | None,
 ) -> Started:
     same = Job.objects.filter(idempotency_key=key).select_related("database__target").first()
-    if same and _is_what_was_asked(same, database, operation, arguments, actor):
+    again = again_of.pk if again_of else None
+    if same and same.again_of_id == again and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
     refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database)))
     _audit_refusal(database, operation, actor, refused)

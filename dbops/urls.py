@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, resolution, streams, targets, workers
+from dbops.views import again, jobs, overview, resolution, streams, targets, workers
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -14,6 +14,7 @@ urlpatterns = [
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
+    path("jobs/<int:job_id>/again/", again.again, name="again"),
     path("jobs/<int:job_id>/waiting/", jobs.waiting, name="waiting"),
     path("jobs/<int:job_id>/cancellation/", jobs.cancellation, name="cancellation"),
     path("jobs/<int:job_id>/resolution/", resolution.resolution, name="resolution"),

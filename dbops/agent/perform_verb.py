@@ -2,10 +2,12 @@
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared.
-Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed.
+Events: connection, session, guard, about (see there), plan, working, step_started, sql, step_finished,
+step_failed.
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
-nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
-connection), sqlstate and rights (see there; None where these were not the reason).
+nothing_to_do, size_after (see about.size). An error after `working` has the facts recorded_known,
+recorded_after (now, read over a new connection), size_after, sqlstate and rights (see there; None where these
+were not the reason).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import databases, failures, guard, lacking, rights, targets
+from . import about, databases, failures, guard, lacking, rights, targets
 from .failures import Failure
 from .progress import Progress, followed
 
@@ -66,6 +68,7 @@ class Migrate:
         self.alias = connection.alias
         self.before = databases.recorded(connection)
         identity = databases.identity(connection)
+        self.channel.event("about", **about.about(connection))
         plan = self.forward_plan(connection)
         self.channel.event("plan", migrations=plan)
         self.channel.leave_a_fork()
@@ -129,7 +132,8 @@ class Migrate:
 
     def newly_recorded(self) -> dict[str, Any]:
         try:
-            now = databases.recorded(databases.renewed(self.alias))
+            connection = databases.renewed(self.alias)
+            now = databases.recorded(connection)
         except Exception as problem:
             # The target's own code takes part in opening a connection, so it may be anything.
             return {
@@ -137,7 +141,11 @@ class Migrate:
                 "recorded_after": [],
                 "recorded_problem": failures.clean(problem),
             }
-        return {"recorded_known": True, "recorded_after": [row[:2] for row in now if row not in self.before]}
+        return {
+            "recorded_known": True,
+            "recorded_after": [row[:2] for row in now if row not in self.before],
+            "size_after": about.size(connection),
+        }
 
 
 def show(problem: BaseException) -> None:

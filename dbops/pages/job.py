@@ -10,11 +10,12 @@ from dbops.access import Role
 from dbops.models import Job, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
+from dbops.pages.facts import JobFacts
 from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_waiting", "job_progress", "job_steps")
+FRAGMENTS = ("job_state", "job_waiting", "job_progress", "job_facts", "job_steps")
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -26,6 +27,12 @@ class JobPage:
     role: Role
     # Of its queue, while it is queued.
     service: Service | None
+    # Those that ran it again, oldest first.
+    repeats: list[int]
+
+    @property
+    def facts(self) -> JobFacts:
+        return JobFacts(self.job)
 
     @property
     def not_taking(self) -> str:
@@ -46,6 +53,10 @@ class JobPage:
     @property
     def can_cancel(self) -> bool:
         return self.role >= Role.OPERATOR and self.job.state in ("queued", "starting", "running")
+
+    @property
+    def can_run_again(self) -> bool:
+        return self.is_final and self.role >= needed_role(self.job.operation)
 
     @property
     def can_resolve(self) -> bool:
@@ -80,6 +91,11 @@ class JobsPage:
     role: Role
 
 
+def needed_role(operation: str) -> Role:
+    """Who may ask for this operation, and so for it again."""
+    return Role.OPERATOR
+
+
 def title_of(job: Job) -> str:
     return REGISTRY[job.operation].title(job.arguments)
 
@@ -90,6 +106,7 @@ def job_page(role: Role, job: Job) -> JobPage:
         steps=list(Step.objects.filter(job=job).order_by("position")),
         role=role,
         service=service(job.queue) if job.state == "queued" else None,
+        repeats=list(job.repeats.order_by("pk").values_list("pk", flat=True)) if job.state in FINAL else [],
     )
 
 

@@ -23,6 +23,7 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "migrate": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "get"),
     "jobs": (lambda job: [], Role.VIEWER, "get"),
     "job": (lambda job: [job.pk], Role.VIEWER, "get"),
+    "again": (lambda job: [job.pk], Role.OPERATOR, "get"),
     "waiting": (lambda job: [job.pk], Role.VIEWER, "get"),
     "workers": (lambda job: [], Role.VIEWER, "get"),
     "cancellation": (lambda job: [job.pk], Role.OPERATOR, "post"),
