@@ -18,6 +18,10 @@ MISSING = {
     "python manage.py run_probes",
 }
 
+VERSIONS = {"opsdash": "opsdash", "python": "Python", "celery": "Celery"}
+# Hosts may well have Pythons of their own.
+ADVICE = {"opsdash": " One of them was not updated, or not restarted since."}
+
 
 @dataclass(frozen=True)
 class AtWork:
@@ -97,8 +101,7 @@ class WorkersPage:
     def versions(self) -> list[str]:
         """Where those that are alive differ: a sentence a kind of version."""
         alive = [row.worker for row in self.workers if row.is_alive]
-        kinds = ("opsdash", "python", "celery")
-        return [words for kind in kinds if (words := different(kind, alive))]
+        return [words for kind in VERSIONS if (words := different(kind, alive))]
 
 
 def different(kind: str, workers: Iterable[Worker]) -> str:
@@ -107,9 +110,8 @@ def different(kind: str, workers: Iterable[Worker]) -> str:
         names.setdefault(str(worker.versions.get(kind, "unknown")), []).append(worker.name)
     if len(names) < 2:
         return ""
-    return f"They run different versions of {kind}: " + "; ".join(
-        f"{version} ({', '.join(found)})" for version, found in sorted(names.items())
-    )
+    each = "; ".join(f"{version} ({', '.join(found)})" for version, found in sorted(names.items()))
+    return f"They run different versions of {VERSIONS[kind]}: {each}.{ADVICE.get(kind, '')}"
 
 
 def workers_page(role: Role) -> WorkersPage:
