@@ -120,6 +120,10 @@ def test_a_form_that_is_sent_twice_leads_to_its_one_job(operator: Client, ended:
     first, second = post(operator, job, key), post(operator, job, key)
     assert first["Location"] == second["Location"]
     assert Job.objects.filter(again_of=job).count() == 1
+    # Also when it could not be asked for any more.
+    TargetDatabase.objects.update(identity="postgres:1:2")
+    assert post(operator, job, key)["Location"] == first["Location"]
+    assert post(operator, job).status_code == 409
 
 
 @rows
@@ -307,6 +311,20 @@ def test_what_it_recorded_and_is_not_recorded_any_more_is_said(
     inspect_now(target)
     page = text(signed_in(people["operator"]), url(job))
     assert "Recorded by it, and not recorded any more" in page and "Plan: 3 then, 3 now" in page
+
+
+@transactional
+def test_where_the_database_did_not_answer_last_it_is_not_said_that_anything_is_gone(
+    make_target: MakeTarget, tmp_path: Path, people: dict[str, User]
+) -> None:
+    target = inspected(make_target, shop_project(tmp_path), [sys.executable])
+    job = run(target)
+    (tmp_path / "db.sqlite3").unlink()
+    (tmp_path / "db.sqlite3").mkdir()
+    inspect_now(target)
+    page = text(signed_in(people["operator"]), url(job))
+    assert "not recorded any more" not in page
+    assert "Whether what it recorded is still recorded is not known." in page
 
 
 @transactional
