@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+# As in pyproject.toml.
+VERSION = "0.1.0"
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -30,8 +33,14 @@ KNOBS: tuple[Knob, ...] = (
     Knob("STATEMENT_TIMEOUT_MS", 0, 0, "milliseconds", "statement_timeout of a migrate job; 0 is off"),
     Knob("PROBE_INTERVAL_S", 10, 1, "seconds", "how often a target's database server is probed"),
     Knob("PROBE_STALE_S", 30, 2, "seconds", "an answer older than this is shown as unknown"),
-    Knob("HEARTBEAT_S", 5, 1, "seconds", "how often a worker says that its job is alive"),
-    Knob("LOST_AFTER_S", 20, 3, "seconds", "a job without a heartbeat for this long is called lost"),
+    Knob("HEARTBEAT_S", 5, 1, "seconds", "how often a worker says that it and its job are alive"),
+    Knob(
+        "LOST_AFTER_S",
+        20,
+        3,
+        "seconds",
+        "without a sign of life for this long a job is lost, a worker silent",
+    ),
     Knob("REPUBLISH_AFTER_S", 30, 5, "seconds", "a job still queued after this long is published again"),
     Knob("CANCEL_GRACE_S", 5, 1, "seconds", "time between two rungs of the cancel ladder"),
     Knob("BATCH_MS", 100, 10, "milliseconds", "output is collected this long before it is written"),

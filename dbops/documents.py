@@ -8,6 +8,7 @@ from dbops.models.status import Status
 from dbops.pages.job import title_of
 from dbops.pages.overview import Row
 from dbops.pages.target import DatabasePart
+from dbops.pages.workers import QueueRow, WorkerRow, WorkersPage
 
 VERSION = 1
 
@@ -79,6 +80,48 @@ def job_document(job: Job) -> dict[str, Any]:
     return {"version": VERSION, "job": {**job_entry(job), "steps": steps, "facts": job.facts}}
 
 
+def workers_document(page: WorkersPage) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "processes": [_process(row) for row in page.workers],
+        "queues": [_queue(row) for row in page.queues],
+        "broker": "away" if page.broker_away else "answers",
+        "problems": [row.problem for row in page.queues if row.problem] + page.missing + page.versions,
+    }
+
+
+def _process(row: WorkerRow) -> dict[str, Any]:
+    return {
+        "name": row.worker.name,
+        "kind": row.worker.kind,
+        "state": row.worker.state,
+        "queues": row.worker.queues,
+        "host": row.worker.host,
+        "pid": row.worker.pid,
+        "slots": row.worker.slots,
+        "busy": row.worker.busy,
+        "jobs": [at_work.job.pk for at_work in row.jobs],
+        "versions": row.worker.versions,
+        "load": row.worker.load,
+        "processors": row.worker.processors,
+        "started_at": when(row.worker.started_at),
+        "heartbeat_at": when(row.worker.heartbeat_at),
+        "stopped_at": when(row.worker.stopped_at),
+    }
+
+
+def _queue(row: QueueRow) -> dict[str, Any]:
+    return {
+        "queue": row.queue,
+        "targets": row.targets,
+        "served_by": [worker.name for worker in row.service.workers],
+        "messages": row.messages,
+        "queued_jobs": row.queued,
+        "oldest_job_at": when(row.oldest),
+        "command": row.service.command if row.service.nobody else None,
+    }
+
+
 def job_entry(job: Job) -> dict[str, Any]:
     return {
         "id": job.pk,
@@ -90,6 +133,7 @@ def job_entry(job: Job) -> dict[str, Any]:
         "state": job.state,
         "outcome": job.outcome,
         "asked_by": job.asked_by_name,
+        "again_of": job.again_of_id,
         "created_at": when(job.created_at),
         "started_at": when(job.started_at),
         "finished_at": when(job.finished_at),

@@ -18,6 +18,7 @@ class Exit(IntEnum):
     TIMED_OUT = 9
     WILL_NOT_HEAL = 10  # waiting does not help: wrong password, no such database
     UNKNOWN = 11  # never inspected, or too long ago
+    UNSERVED = 12  # no worker serves a queue that a target needs
 
 
 # Which state of a database decides the exit code of `status`, the worst first.

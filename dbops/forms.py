@@ -55,7 +55,7 @@ class MigrateForm(forms.Form):
 
 
 class ConfirmForm(forms.Form):
-    """A remedy is asked for; what it is about stands in the job that it is a remedy for."""
+    """An act whose arguments stand in the job that it is asked for from: a remedy, or the same once more."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")

@@ -10,9 +10,11 @@ from django.db.models.functions import Now
 
 from dbops import endings, tasks
 from dbops.access import Actor
+from dbops.again import why_not_again
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
+from dbops.serving import service
 from dbops.steps import Steps
 from dbops.transcript.live import publish_change
 
@@ -41,20 +43,34 @@ def start(
     key: uuid.UUID,
     reason: str = "",
     unless: str = "",
+    again_of: Job | None = None,
 ) -> Started:
     """Ask for a job. The database decides races: one active changing job per database, one job per key.
     `unless`: why the state of things refuses it, as its page says it, or ""."""
     try:
         _check_allowed(database, operation, unless)
         with transaction.atomic():
-            job = _insert(database, operation, arguments, actor, key, reason)
+            job = _insert(database, operation, arguments, actor, key, reason, again_of)
             transaction.on_commit(lambda: tasks.publish_job(job))
     except IntegrityError:
-        return _same_or_refused(database, operation, arguments, actor, key)
+        return _same_or_refused(database, operation, arguments, actor, key, again_of)
     except RefusedError as refused:
         _audit_refusal(database, operation, actor, refused)
         raise
     return Started(job, new=True)
+
+
+def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "") -> Started:
+    """Ask for the same once more, on the same database."""
+    why_not = why_not_again(job)
+    # A form that was sent before leads to its job, whatever that changed.
+    if why_not and not Job.objects.filter(idempotency_key=key).exists():
+        refused = RefusedError(f"{why_not} Nothing was started.", job if job.is_active else None)
+        _audit_refusal(job.database, job.operation, actor, refused)
+        raise refused
+    return start(
+        job.database, job.operation, dict(job.arguments), actor, key=key, reason=reason, again_of=job
+    )
 
 
 def _check_allowed(database: TargetDatabase, operation: str, unless: str) -> None:
@@ -74,6 +90,7 @@ def _insert(
     actor: Actor,
     key: uuid.UUID,
     reason: str,
+    again_of: Job | None,
 ) -> Job:
     job = Job.objects.create(
         database=database,
@@ -89,6 +106,7 @@ def _insert(
         asked_by_name=actor.name,
         asked_from=actor.address,
         reason=reason,
+        again_of=again_of,
         published_at=Now(),
     )
     AuditEvent.objects.record(
@@ -98,15 +116,22 @@ def _insert(
         job_id=job.pk,
         reason=reason,
         arguments=arguments,
+        **({"again_of": again_of.pk} if again_of else {}),
     )
     return job
 
 
 def _same_or_refused(
-    database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor, key: uuid.UUID
+    database: TargetDatabase,
+    operation: str,
+    arguments: dict[str, Any],
+    actor: Actor,
+    key: uuid.UUID,
+    again_of: Job | None,
 ) -> Started:
     same = Job.objects.filter(idempotency_key=key).select_related("database__target").first()
-    if same and _is_what_was_asked(same, database, operation, arguments, actor):
+    again = again_of.pk if again_of else None
+    if same and same.again_of_id == again and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
     refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database)))
     _audit_refusal(database, operation, actor, refused)
@@ -201,11 +226,15 @@ def inspect(target: Target, actor: Actor) -> str:
         AuditEvent.objects.record("target.inspect", actor, target=target.name)
         Target.objects.filter(pk=target.pk).update(inspection_asked_at=Now())
     if tasks.publish_inspection(target):
-        return (
-            f"An inspection of {target.name} is asked for. If none follows, see whether a worker of the "
-            f"queue {target.inspect_queue} is running."
-        )
+        return f"An inspection of {target.name} is asked for. {_who_inspects(target.inspect_queue)}"
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
+
+
+def _who_inspects(queue: str) -> str:
+    found = service(queue)
+    if found.nobody:
+        return f"{found.nobody} It follows when one does: {found.command}"
+    return f"{found.names} {'serves' if len(found.workers) == 1 else 'serve'} its queue."
 
 
 def resolve(job: Job, actor: Actor, reason: str) -> str:

@@ -16,9 +16,11 @@ from dbops.operations.base import CancelledError, OnEvent
 from dbops.postgres.identity import own_identity
 from dbops.steps import MIGRATION, Steps
 from dbops.target import door
+from dbops.target.about import about_of, size_of
 from dbops.target.address import Address
 from dbops.target.errors import ConnectionLost
 from dbops.target.frames import Answer, End, Event, Failure, Frame, Output
+from dbops.target.revision import revision_of
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
 
@@ -98,6 +100,12 @@ class Performance:
 
     def say(self, sentence: str) -> None:
         self.recorder.say(sentence)
+
+    def about(self, data: Mapping[str, Any]) -> None:
+        facts = {**about_of(data), "revision": revision_of(self.address)}
+        self.facts.update(facts)
+        # At once: a worker that vanishes leaves it with the job.
+        self._write(lambda: Job.objects.touch(self.job.pk, self.job.fence, facts=facts))
 
     def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
         backend = {"backend_pid": backend_pid, "backend_started": backend_started}
@@ -230,6 +238,7 @@ class Performance:
         if conversation.failure is not None:
             facts = conversation.failure.facts
             self.facts.update({key: facts[key] for key in KEPT_FACTS if key in facts})
+            self.facts["size_after"] = size_of(facts.get("size_after"))
         own_failure = conversation.failure is not None and conversation.failure.type != "cancelled"
         if self.heartbeat.cancel_asked.is_set() and end.rung and not own_failure:
             raise CancelledError(RUNGS[end.rung], self.facts)

@@ -7,14 +7,15 @@ messages wait than jobs, so nothing piles up.
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from celery import Task, current_app, shared_task
+from celery import Task, shared_task
 from django.db import Error as OwnDatabaseError
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
+from dbops.broker import waiting
 from dbops.models import Job, Target
 
 logger = logging.getLogger(__name__)
@@ -80,18 +81,6 @@ def where_one_is_lacking(jobs: Iterable[Job]) -> list[Job]:
 
 def queued(queue: str) -> int:
     return Job.objects.filter(state="queued", queue=queue).count()
-
-
-def waiting(queue: str, priority: int = 0) -> int:
-    """How many messages nobody has taken yet. Raises kombu's OperationalError when the broker is away."""
-    app: Any = current_app
-    with app.producer_or_acquire() as producer:
-        try:
-            # Celery's broker keeps a list for each queue and priority.
-            channel = producer.channel
-            return int(channel.client.llen(channel._q_for_pri(queue, priority)))
-        except (*producer.connection.connection_errors, *producer.connection.channel_errors) as error:
-            raise OperationalError(str(error)) from error
 
 
 def publish_job(job: Job) -> bool:

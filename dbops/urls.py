@@ -1,7 +1,17 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from dbops.views import jobs, overview, remedies, resolution, sessions, streams, targets
+from dbops.views import (
+    again,
+    jobs,
+    overview,
+    remedies,
+    resolution,
+    sessions,
+    streams,
+    targets,
+    workers,
+)  # fmt: skip
 from dbops.views.converters import AliasConverter, TargetNameConverter
 
 register_converter(TargetNameConverter, "target")
@@ -14,6 +24,8 @@ urlpatterns = [
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
+    path("jobs/<int:job_id>/again/", again.again, name="again"),
+    path("jobs/<int:job_id>/waiting/", jobs.waiting, name="waiting"),
     path("jobs/<int:job_id>/cancellation/", jobs.cancellation, name="cancellation"),
     path("jobs/<int:job_id>/resolution/", resolution.resolution, name="resolution"),
     path(
@@ -31,6 +43,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
+    path("workers/", workers.workers, name="workers"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -7,7 +7,8 @@ from typing import Any
 from celery import beat
 from kombu.exceptions import OperationalError
 
-from dbops.tasks import waiting
+from dbops.broker import waiting
+from opsdash.presence import leave
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ class Scheduler(beat.Scheduler):
                 self._due[name] = monotonic() + entry.schedule.seconds
                 self._send(entry)
         return max(0.0, min(self._due.values()) - monotonic())
+
+    def close(self) -> None:
+        leave()
+        super().close()
 
     def _send(self, entry: Any) -> None:
         try:

@@ -4,13 +4,14 @@ perform_drop_index.
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
 retries {tries, backoff_ms}: of an atomic migration that waited too long for a lock (see retries).
-Events: connection, session, guard, plan, working, step_started, sql, step_finished, step_failed,
-step_retried {try, tries, again_in_s}: it failed, and the same step is started again;
+Events: connection, session, guard, about (see there), plan, working, step_started, sql, step_finished,
+step_failed, step_retried {try, tries, again_in_s}: it failed, and the same step is started again;
 lock_wait (see blockers), session_ended (see endings).
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
-nothing_to_do. An error after `working` has the facts recorded_known, recorded_after (now, read over a new
-connection), sqlstate and rights (see there; None where these were not the reason); behind a lock that was not
-given also undone: [app, name] of the migration of which it is proven that nothing stayed, or null.
+nothing_to_do, size_after (see about.size). An error after `working` has the facts recorded_known,
+recorded_after (now, read over a new connection), size_after, sqlstate and rights (see there; None where these
+were not the reason); behind a lock that was not given also undone: [app, name] of the migration of which it
+is proven that nothing stayed, or null.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import databases, failures, guard, lacking, retries, rights, targets
+from . import about, databases, failures, guard, lacking, retries, rights, targets
 from .failures import Failure
 from .perform_drop_index import DropIndex
 from .perform_record import Record
@@ -54,6 +55,7 @@ def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any)
             lock = watch.guard.kind
             channel.event("guard", alias=connection.alias, taken=lock != guard.NoGuard.kind, kind=lock)
             watch.look_for_blockers(channel, session.pids, [session.wishes["application_name"] or "", label])
+            channel.event("about", **about.about(connection))
             answer: dict[str, Any] = operation.run(connection, watch)
             return answer
     except BaseException as problem:
@@ -146,7 +148,8 @@ class Migrate:
 
     def newly_recorded(self) -> dict[str, Any]:
         try:
-            now = databases.recorded(databases.renewed(self.alias))
+            connection = databases.renewed(self.alias)
+            now = databases.recorded(connection)
         except Exception as problem:
             # The target's own code takes part in opening a connection, so it may be anything.
             return {
@@ -154,7 +157,11 @@ class Migrate:
                 "recorded_after": [],
                 "recorded_problem": failures.clean(problem),
             }
-        return {"recorded_known": True, "recorded_after": [row[:2] for row in now if row not in self.before]}
+        return {
+            "recorded_known": True,
+            "recorded_after": [row[:2] for row in now if row not in self.before],
+            "size_after": about.size(connection),
+        }
 
 
 def show(problem: BaseException) -> None:

@@ -24,6 +24,7 @@ from dbops.sealing import CannotUnsealError, seal
 from dbops.target import door
 from dbops.target.address_of import address_of, secrets_of
 from dbops.target.errors import TargetError
+from dbops.target.revision import revision_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,9 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
         "announced": announced,
     }
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
-    return door.call(address_of(target), "inspect", arguments, timeout_s=timeout_s)
+    address = address_of(target)
+    answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
+    return {**answer, "revision": revision_of(address)}
 
 
 def session() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dbops.models.probe import Probe
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
 from dbops.models.transcript import TranscriptChunk
+from dbops.models.worker import Worker
 
 __all__ = [
     "AuditEvent",
@@ -18,4 +19,5 @@ __all__ = [
     "TargetDatabase",
     "TargetVariable",
     "TranscriptChunk",
+    "Worker",
 ]

@@ -163,6 +163,10 @@ class Job(models.Model):
     queue = models.CharField(max_length=63)
     worker = models.CharField(max_length=200, blank=True)
 
+    # The job that this one repeats.
+    again_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="repeats"
+    )
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -46,6 +46,9 @@ class Context(Protocol):
     def say(self, sentence: str) -> None:
         """A line of our own in the transcript."""
 
+    def about(self, data: Mapping[str, Any]) -> None:
+        """Where it works, as the agent tells it (dbops.agent.about): kept with the job, however it ends."""
+
     def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
         """The target works on its database from now on, in this session where it has a server."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from dbops import conf
 from dbops.operations.base import Context, Done
+from dbops.target.about import size_of
 
 
 class Migrate:
@@ -27,7 +28,8 @@ class Migrate:
         answer = context.agent("perform", request(context), on_event)
         answer = {**answer, "recorded_after": recorded_once(answer, own)}
         kept = ("recorded_after", "recorded_known", "nothing_to_do")
-        return Done(outcome(answer), {key: answer[key] for key in kept if key in answer})
+        facts = {key: answer[key] for key in kept if key in answer}
+        return Done(outcome(answer), {**facts, "size_after": size_of(answer.get("size_after"))})
 
 
 def request(context: Context) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
     """An event of the agent -> steps of the job."""
     if name == "guard":
         context.say(guard_words(data))
+    elif name == "about":
+        context.about(data)
     elif name == "connection" and data.get("purpose") == "work":
         context.running(data.get("backend_pid"), data.get("backend_started"))
     elif name == "working":

@@ -12,10 +12,14 @@ from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
 from dbops.pages.aftermath import Left, left_by
 from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
+from dbops.pages.facts import JobFacts
+from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
-FRAGMENTS = ("job_state", "job_blockers", "job_aftermath", "job_progress", "job_steps")
+FRAGMENTS = (
+    "job_state", "job_waiting", "job_blockers", "job_aftermath", "job_progress", "job_facts", "job_steps",
+)  # fmt: skip
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
 
@@ -28,6 +32,10 @@ class JobPage:
     endings: list[SessionEnding]
     # What it left behind; None where nothing was looked for.
     left: Left | None
+    # Of its queue, while it is queued.
+    service: Service | None
+    # Those that ran it again, oldest first.
+    repeats: list[int]
 
     @property
     def waits(self) -> list[Wait]:
@@ -40,6 +48,14 @@ class JobPage:
     @property
     def is_staff(self) -> bool:
         return self.role >= Role.STAFF
+
+    @property
+    def facts(self) -> JobFacts:
+        return JobFacts(self.job)
+
+    @property
+    def not_taking(self) -> str:
+        return not_taking(self.service, self.job.created_at) if self.service else ""
 
     @property
     def database(self) -> TargetDatabase:
@@ -56,6 +72,10 @@ class JobPage:
     @property
     def can_cancel(self) -> bool:
         return self.role >= Role.OPERATOR and self.job.state in ("queued", "starting", "running")
+
+    @property
+    def can_run_again(self) -> bool:
+        return self.is_final and self.role >= needed_role(self.job.operation)
 
     @property
     def can_resolve(self) -> bool:
@@ -90,13 +110,25 @@ class JobsPage:
     role: Role
 
 
+def needed_role(operation: str) -> Role:
+    """Who may ask for this operation, and so for it again."""
+    return Role.OPERATOR
+
+
 def title_of(job: Job) -> str:
     return REGISTRY[job.operation].title(job.arguments)
 
 
 def job_page(role: Role, job: Job) -> JobPage:
-    steps = list(Step.objects.filter(job=job).order_by("position", "attempt"))
-    return JobPage(job, steps, role, endings_of(job), left_by(role, job))
+    return JobPage(
+        job=job,
+        steps=list(Step.objects.filter(job=job).order_by("position", "attempt")),
+        role=role,
+        endings=endings_of(job),
+        left=left_by(role, job),
+        service=service(job.queue) if job.state == "queued" else None,
+        repeats=list(job.repeats.order_by("pk").values_list("pk", flat=True)) if job.state in FINAL else [],
+    )
 
 
 def transcript_so_far(job: Job) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
 from dbops.probes.knowledge import Readiness, readiness_of
+from dbops.serving import Service, services
 
 JOBS_SHOWN = 10
 
@@ -58,6 +59,8 @@ class TargetPage:
     statuses: list[Status]
     databases: list[DatabasePart]
     jobs: list[JobRow]
+    # Its queues that nobody serves.
+    unserved: list[Service]
     role: Role
 
 
@@ -65,6 +68,8 @@ class TargetPage:
 class MigratePage:
     part: DatabasePart
     role: Role
+    # Its queue where nobody serves that.
+    unserved: Service | None
 
     @property
     def target(self) -> Target:
@@ -87,8 +92,13 @@ def target_page(role: Role, target: Target) -> TargetPage:
         [] if parts else target_statuses(target),
         parts,
         [JobRow(job, title_of(job)) for job in jobs],
+        unserved([target.queue, target.inspect_queue]),
         role,
     )
+
+
+def unserved(queues: list[str]) -> list[Service]:
+    return [found for found in services(queues).values() if found.nobody]
 
 
 def active_jobs(databases: list[TargetDatabase]) -> dict[int, Job]:
@@ -118,4 +128,5 @@ def _part(
 
 
 def migrate_page(role: Role, database: TargetDatabase) -> MigratePage:
-    return MigratePage(database_part(role, database, latest_done(database.target)), role)
+    part = database_part(role, database, latest_done(database.target))
+    return MigratePage(part, role, next(iter(unserved([database.target.queue])), None))

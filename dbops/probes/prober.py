@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from django.db import Error
 
 from dbops import conf
 from dbops.postgres.readiness import first_line
+from dbops.presence import Presence
 from dbops.probes import rows
 from dbops.probes.probe import Known, Result, probe_within
 from dbops.probes.schedule import FIRST_PAUSE_S, away_pause, jittered, pause_after
@@ -41,7 +43,7 @@ async def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _end, work)
     logger.info("probing every %d s", conf.knob("PROBE_INTERVAL_S"))
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError), Presence("prober", f"prober@{socket.gethostname()}"):
         await work
 
 

@@ -41,6 +41,16 @@ def job(request: OpsRequest, job_id: int) -> HttpResponse:
     )
 
 
+@require_GET
+@needs(Role.VIEWER)
+def waiting(request: OpsRequest, job_id: int) -> HttpResponse:
+    """Who could take a queued job, which changes without the job."""
+    context = {"page": job_page(request.role, job_or_404(job_id))}
+    response = render(request, "_fragments/job_waiting.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 @require_POST
 @needs(Role.OPERATOR)
 def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:

@@ -22,7 +22,10 @@ ARROWS: dict[str, set[str]] = {
     "postgres": FOUNDATION,
     "target": FOUNDATION,
     "inspection": FOUNDATION | {"target", "postgres"},
-    "probes": FOUNDATION | {"postgres"},
+    "presence": FOUNDATION,
+    "broker": set(),
+    "serving": FOUNDATION,
+    "probes": FOUNDATION | {"postgres", "presence"},
     "operations": FOUNDATION | {"target", "postgres"},
     "transcript": FOUNDATION,
     "steps": FOUNDATION,
@@ -39,13 +42,15 @@ ARROWS: dict[str, set[str]] = {
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
     | {"target", "transcript", "truth"},
-    "tasks": FOUNDATION | {"execute", "inspection", "loss"},
+    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
-    "launch": FOUNDATION | {"access", "endings", "tasks", "operations", "transcript", "steps"},
+    "again": FOUNDATION,
+    "launch": FOUNDATION
+    | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps"},
     "pages": FOUNDATION
-    | {"access", "aftermath", "endings", "inspection", "lockwait", "operations", "probes", "steps"}
-    | {"transcript"},
+    | {"access", "aftermath", "again", "broker", "endings", "inspection", "lockwait", "operations", "probes"}
+    | {"serving", "steps", "transcript"},
     "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),

@@ -2,7 +2,7 @@ import time
 import uuid
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from dbops import launch
 from dbops.access import Role, shell_actor
@@ -22,9 +22,12 @@ class Command(ShellCommand):
     help = "Ask for a job, as the page does: the same row, the same worker, the same guard."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("name", metavar="NAME", nargs="?")
         # The others are asked for on the page of the job that shows why.
-        parser.add_argument("operation", choices=["migrate"])
+        parser.add_argument("operation", choices=["migrate"], nargs="?")
+        parser.add_argument(
+            "--again", type=int, metavar="ID", help="the same once more; nothing else is named"
+        )
         parser.add_argument("--database", metavar="ALIAS")
         parser.add_argument("--app", default="")
         parser.add_argument("--migration", default="")
@@ -32,18 +35,9 @@ class Command(ShellCommand):
         parser.add_argument("--follow", action="store_true", help="print its transcript and wait for its end")
         parser.add_argument("--json", action="store_true", help="one document: of the start, or of the end")
 
-    def handle(self, *, name: str, operation: str, **options: Any) -> None:
-        database = find_database(find_target(name), options["database"])
-        arguments = self._arguments(database, options["app"], options["migration"])
+    def handle(self, **options: Any) -> None:
         try:
-            job = launch.start(
-                database,
-                operation,
-                arguments,
-                shell_actor(),
-                key=uuid.uuid4(),
-                reason=options["reason"],
-            ).job
+            job = self._again(options) if options["again"] is not None else self._start(options)
         except launch.RefusedError as refused:
             self.refuse(Exit.REFUSED, str(refused))
         if not options["json"]:
@@ -54,6 +48,29 @@ class Command(ShellCommand):
             self.print_json(job_document(job))
         if options["follow"]:
             self.end(BY_JOB_STATE[job.state])
+
+    def _again(self, options: dict[str, Any]) -> Job:
+        named = [word for word in ("name", "operation", "database", "app", "migration") if options[word]]
+        if named:
+            self.refuse(Exit.USAGE, f"--again takes no {named[0]}: the job has its own. Nothing was started.")
+        found = Job.objects.select_related("database__target").filter(pk=options["again"]).first()
+        if found is None:
+            raise CommandError(f"There is no job {options['again']}. Nothing was started.")
+        return launch.again(found, shell_actor(), key=uuid.uuid4(), reason=options["reason"]).job
+
+    def _start(self, options: dict[str, Any]) -> Job:
+        if not options["operation"]:
+            self.refuse(Exit.USAGE, "Name a target and an operation, or --again ID. Nothing was started.")
+        database = find_database(find_target(options["name"]), options["database"])
+        arguments = self._arguments(database, options["app"], options["migration"])
+        return launch.start(
+            database,
+            options["operation"],
+            arguments,
+            shell_actor(),
+            key=uuid.uuid4(),
+            reason=options["reason"],
+        ).job
 
     def _arguments(self, database: TargetDatabase, app: str, migration: str) -> dict[str, str]:
         """Checked against what the latest inspection saw, as the form does."""

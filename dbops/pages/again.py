@@ -1,0 +1,157 @@
+"""The page that shows what changed since a job, and offers to run it again."""
+
+from dataclasses import dataclass
+
+from dbops import conf
+from dbops.access import Role
+from dbops.again import same_database_is_known, why_not_again
+from dbops.inspection.knowledge import latest_done, report_of
+from dbops.models import AuditEvent, Inspection, Job, Target
+from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in
+from dbops.pages.job import JobRow, title_of
+from dbops.pages.target import DatabasePart, database_part, unserved
+from dbops.serving import Service
+
+LATER_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Change:
+    what: str
+    then: str
+    now: str
+
+    @property
+    def words(self) -> str:
+        if NOT_KNOWN in self.then or NOT_KNOWN in self.now:
+            return "cannot be compared"
+        return "changed" if self.then != self.now else "the same"
+
+
+@dataclass(frozen=True)
+class AgainPage:
+    job: Job
+    part: DatabasePart
+    inspection: Inspection | None
+    # What the agent said then that it would apply, and what it would now; None where that is not known.
+    then: Pairs | None
+    now: Pairs | None
+    changes: list[Change]
+    later: list[JobRow]
+    configured: list[AuditEvent]
+    unserved: Service | None
+    role: Role
+
+    @property
+    def target(self) -> Target:
+        return self.job.database.target
+
+    @property
+    def title(self) -> str:
+        return title_of(self.job)
+
+    @property
+    def refused(self) -> str:
+        """Why it is not offered, in words."""
+        if sentence := why_not_again(self.job):
+            return sentence
+        if self.job.operation == "migrate" and self.part.migrate_refused:
+            return f"A migrate job is not offered: {self.part.migrate_refused}."
+        return ""
+
+    @property
+    def is_the_same_database(self) -> bool:
+        return same_database_is_known(self.job)
+
+    @property
+    def facts(self) -> JobFacts:
+        return JobFacts(self.job)
+
+    @property
+    def named(self) -> str:
+        """What is to be said of the migration that it names, or of its app; "" where nothing is."""
+        app, name = self.job.arguments.get("app") or "", self.job.arguments.get("migration") or ""
+        known = {one.label: {row.name: row for row in one.migrations} for one in self.part.apps}
+        if not app or not known:
+            return ""
+        if app not in known:
+            return f"The project has no app {app} with migrations any more."
+        if name and name not in known[app]:
+            return f"The project has no migration {app}.{name} any more."
+        if name and known[app][name].applied:
+            return f"{app}.{name} is applied already."
+        return ""
+
+    @property
+    def added(self) -> Pairs:
+        """Would be applied now, and was not planned then."""
+        return [pair for pair in self.now or [] if pair not in self.then] if self.then is not None else []
+
+    @property
+    def recorded_since(self) -> Pairs | None:
+        """Left to apply when the job had ended, and recorded now; None where either is not known."""
+        left = plan_in(self.job, "after")
+        return None if left is None else self._recorded(left, now=True)
+
+    @property
+    def vanished(self) -> Pairs | None:
+        """Recorded by the job, and not recorded now."""
+        recorded = self.job.facts.get("recorded")
+        return None if recorded is None else self._recorded(recorded, now=False)
+
+    def _recorded(self, pairs: Pairs, *, now: bool) -> Pairs | None:
+        report = report_of(self.inspection, self.job.database.alias)
+        if not report.get("reachable"):
+            return None
+        there = [list(row[:2]) for row in report.get("applied") or []]
+        return [pair for pair in pairs if (list(pair) in there) is now]
+
+
+def again_page(role: Role, job: Job) -> AgainPage:
+    target, inspection = job.database.target, latest_done(job.database.target)
+    part = database_part(role, job.database, inspection)
+    then = [name.split(".", 1) for name in job.facts["plan"]] if "plan" in job.facts else None
+    later = Job.objects.filter(database=job.database, pk__gt=job.pk).order_by("-pk")[:LATER_SHOWN]
+    configured = AuditEvent.objects.filter(target=target.name, act="target.change", at__gt=job.created_at)
+    return AgainPage(
+        job=job,
+        part=part,
+        inspection=inspection,
+        then=then,
+        now=_now(job, part, then) if part.reported_at else None,
+        changes=_changes(job, inspection),
+        later=[JobRow(one, title_of(one)) for one in later],
+        configured=list(configured.order_by("-pk")[:LATER_SHOWN]),
+        unserved=next(iter(unserved([target.queue])), None),
+        role=role,
+    )
+
+
+def _now(job: Job, part: DatabasePart, then: Pairs | None) -> Pairs:
+    """Of the plan what the same arguments reach: of an app also what was planned with it then."""
+    plan = [list(pair) for pair in part.plan]
+    app, name = job.arguments.get("app"), job.arguments.get("migration")
+    if not app:
+        return plan
+    if name:
+        plan = plan[: plan.index([app, name]) + 1] if [app, name] in plan else []
+    return [pair for pair in plan if pair[0] == app or pair in (then or [])]
+
+
+def _changes(job: Job, inspection: Inspection | None) -> list[Change]:
+    then, database = JobFacts(job), job.database
+    versions = dict(then.versions)
+    server = VENDORS.get(database.vendor, "Server")
+    report = (inspection.report or {}) if inspection else {}
+    now = {
+        "opsdash": conf.VERSION,
+        "Python": inspection.python_version if inspection else "",
+        "Django": inspection.django_version if inspection else "",
+        server: database.server_version,
+    }
+    rows = [
+        Change(what, versions.get(what) or NOT_KNOWN, is_now or NOT_KNOWN) for what, is_now in now.items()
+    ]
+    rows.append(Change("Revision of its tree", then.revision.words, revision_in(report).words))
+    rows.append(Change("Database", job.database_name or NOT_KNOWN, database.name or NOT_KNOWN))
+    return rows
