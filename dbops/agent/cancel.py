@@ -8,10 +8,20 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from .ladder import ASKED
+
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
-requested = False
+# Why it stops, as type, words and fault of the failure that comes of it; the first reason counts.
+ON_REQUEST = ("cancelled", "It was stopped on request.", "person")
+FROM_OUTSIDE = (
+    "ended_from_outside",
+    "Its process was told to end from outside opsdash, or what led to it is gone.",
+    "server",
+)
+
+requested: tuple[str, str, str] | None = None
 _connections: list[Any] = []
 _main_thread = _thread.get_ident()
 _shielded = _postponed = False
@@ -25,16 +35,17 @@ def follow(connection: Any) -> None:
 
 def listen(control: int) -> None:
     """Wait for the supervisor's word; when it is gone, so are we, with everything that we started."""
-    if os.read(control, 1):
-        stop()
+    word = os.read(control, 1)
+    if word:
+        stop(ON_REQUEST if word == ASKED else FROM_OUTSIDE)
         os.read(control, 1)
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
-def stop() -> None:
+def stop(why: tuple[str, str, str]) -> None:
     """End the running queries, then interrupt the main thread and whatever programs it waits for."""
     global requested
-    requested = True
+    requested = requested or why
     for connection in list(_connections):
         stop_query(connection.connection)
     os.killpg(os.getpgid(0), signal.SIGINT)

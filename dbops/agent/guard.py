@@ -213,7 +213,7 @@ class Watch(threading.Thread):
             lost = self.check()
             if lost and not self._over.is_set():
                 self.lost = lost
-                cancel.stop()
+                cancel.stop(("guard_lost", lost, "server"))
                 return
 
     def check(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 POLITE, TERMINATE, KILL, AT_ONCE = "polite", "terminate", "kill", "at once"
 ALL = (POLITE, TERMINATE, KILL)
 STUCK_AFTER_S = 10.0
+# What the child is told at the polite rung: that a person asked for it, or that something else did.
+ASKED, NOT_ASKED = b"a", b"n"
 
 
 class Ladder:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import environment, frames
-from .ladder import ALL, AT_ONCE, KILL, POLITE, Ladder
+from .ladder import ALL, ASKED, AT_ONCE, KILL, NOT_ASKED, POLITE, Ladder
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Supervisor:
 
     def ask_politely(self) -> None:
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.control, b"c")
+            os.write(self.control, ASKED if self.ladder.why == "cancelled" else NOT_ASKED)
 
     def signal_group(self, number: signal.Signals) -> None:
         """The child makes itself the leader of its group first thing; before that there is only the child."""

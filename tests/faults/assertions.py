@@ -106,7 +106,8 @@ def transcript_is_complete(marked: Marked, job: Job, promised: int) -> None:
     assert len(numbers) >= promised, f"{promised} lines were promised, {len(numbers)} are there"
     own = [line for line in lines if line.startswith(f"opsdash: job {job.pk}")]
     assert own[:1] == [line for line in own if line.startswith(f"opsdash: job {job.pk}: ")], own
-    if job.worker and job.state in FINAL and job.error_type != "WorkerLost" and "how_lost" not in job.facts:
+    by_evidence = job.outcome.startswith(job.how_lost)
+    if job.worker and job.state in FINAL and not by_evidence:
         assert own[-1].startswith(f"opsdash: job {job.pk} {job.state}."), own
 
 

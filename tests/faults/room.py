@@ -1,14 +1,15 @@
 """The processes of opsdash as in production, and those of them that die where a test says."""
 
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dbops.models import Job
+from dbops.transcript.reading import read_all
+from tests.faults.assertions import PATIENCE_S
 from tests.faults.marks import Marked
+from tests.integration.at_work import ask, state
 from tests.integration.worker import children_of, launched, until, until_ready, worker_words
 
 # A loss is noticed within seconds; the promise of half a minute is tested with the defaults.
@@ -42,6 +43,14 @@ def works(marked: Marked) -> None:
     until(lambda: marked.has("works"), "the migration is in its work")
 
 
+def the_next_one_is_performed(marked: Marked) -> None:
+    """A worker still takes jobs, and all that was told before is done with. It asks for what is refused, so
+    that nothing is done."""
+    job = ask(marked.target, app="nowhere")
+    until(lambda: state(job) == "failed", "the next job is performed", PATIENCE_S)
+    assert job.error_type == "BadArgument", job.outcome
+
+
 def pool_process(worker: Process, marked: Marked) -> int:
     """The one that holds the job."""
     agents = set(marked.processes())
@@ -54,20 +63,10 @@ def supervisor_of(worker: Process, marked: Marked) -> int:
     return found
 
 
-def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    os.kill(pid, number)
-
-
-def kill_all(process: Process, number: signal.Signals = signal.SIGKILL) -> None:
-    """The whole group: what a machine that goes down does, or an orchestrator to a container."""
-    os.killpg(process.pid, number)
-
-
 def is_told(job: Job, text: str) -> bool:
-    return any(text in line for line in lines_of(job))
+    return any(text in line for line in read_all(job.pk))
 
 
-def lines_of(job: Job) -> list[str]:
-    from dbops.transcript.reading import read_all
-
-    return list(read_all(job.pk))
+def prints(job: Job, lines: int = 30) -> None:
+    """So many lines are kept, and it prints on."""
+    until(lambda: is_told(job, f"line {lines}\n"), f"line {lines} is in the transcript")

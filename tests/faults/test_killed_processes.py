@@ -17,6 +17,7 @@ from tests.faults.room import (
     is_told,
     jobs_worker,
     pool_process,
+    prints,
     room,
     supervisor_of,
     works,
@@ -27,11 +28,6 @@ from tests.integration.worker import children_of, runs, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FIRST = [["shop", "0001_table"]]
-
-
-def prints(job: Job, lines: int = 30) -> None:
-    """So many lines are kept, and it prints on."""
-    until(lambda: is_told(job, f"line {lines}\n"), f"line {lines} is in the transcript")
 
 
 # The worker
@@ -64,18 +60,18 @@ def test_a_machine_that_goes_down_and_comes_up_again_does_not_begin_its_job_agai
 
 
 @pytest.mark.fault("F2")
-def test_a_main_process_that_is_killed_alone_leaves_its_job_to_the_pool_process_that_holds_it(
+def test_a_main_process_that_is_killed_alone_takes_its_pool_and_its_targets_with_it(
     marked: MakeMarked, tmp_path: Path
 ) -> None:
-    place = marked(UNTIL_TOLD)
+    place = marked(PRINTS_ON)
     with room(tmp_path) as worker:
         job = ask(place.target)
-        works(place)
+        prints(job)
         holder = pool_process(worker, place)
         os.kill(worker.pid, signal.SIGKILL)
         with jobs_worker(tmp_path / "again.log"):
-            place.tell("go-on")
-            held_up(place, job, "succeeded")
+            held_up(place, job, "failed", promised=30)
+            assert (job.error_type, job.facts["recorded"]) == ("WorkerLost", FIRST)
             until(lambda: not runs(holder), "what held it has ended")
 
 
@@ -189,9 +185,6 @@ def test_a_worker_that_comes_back_after_staff_ended_its_job_stops_it_and_writes_
 
 
 # The agent
-
-
-AGENT = ["child", "supervisor", "watcher", "client of the query"]
 
 
 def agent(worker: Process, place: Marked) -> dict[str, int]:

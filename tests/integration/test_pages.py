@@ -509,7 +509,7 @@ def test_staff_resolves_a_lost_job_with_a_reason(
     assert resolve(staff, job)["Location"] == job.get_absolute_url()
     job.refresh_from_db()
     outcome = (
-        "The worker stopped giving signs of life. staff resolved it: looked: no session is left. "
+        "The worker stopped giving signs of life. staff resolved it as failed: looked: no session is left. "
         "Whether all of it has ended was not proven by opsdash."
     )
     assert (job.state, job.outcome, job.version > version) == ("failed", outcome, True)
