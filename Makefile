@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run manage test lint types unit integration browser containers compose-smoke clean-state
+.PHONY: help run manage test lint types unit integration browser faults faults-fast containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -17,6 +17,7 @@ help:
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
 	@echo 'make test          all of: lint types unit integration browser; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
+	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
 
@@ -43,6 +44,13 @@ integration: .venv/.ready-for-test
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
+
+# Which faults, and what must hold after each: docs/faults.md.
+faults: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/faults $(ARGS)
+
+faults-fast: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/faults -m "not slow" $(ARGS)
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

@@ -97,7 +97,8 @@ def all_of(marked: Marked) -> list[str]:
 
 def transcript_is_complete(marked: Marked, job: Job, promised: int) -> None:
     chunks = list(job.chunks.order_by("first").values_list("first", "last"))
-    assert all(after[0] == before[1] + 1 for before, after in pairwise([(0, 0), *chunks])), chunks
+    in_a_row = all(after[0] == before[1] + 1 for before, after in pairwise([(0, 0), *chunks]))
+    assert in_a_row, f"a gap between chunks, or an overlap: {chunks}"
     assert job.last_line == (chunks[-1][1] if chunks else 0)
     lines = [line.rstrip("\n") for line in read_all(job.pk)]
     assert len(lines) == job.last_line, "a chunk holds as many lines as it says"

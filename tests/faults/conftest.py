@@ -15,6 +15,7 @@ from tests.integration.conftest import (  # noqa: F401
     postgres_url,
     quick_passwords,
 )
+from tests.integration.disks import small_disk  # noqa: F401
 
 MakeMarked = Callable[..., Marked]
 

@@ -68,6 +68,10 @@ def wait_for(name):
 PRINTS_ON = "mark.say(6000, pause_s=0.1)"
 IN_PYTHON = "mark.reached('works')\ntime.sleep(600)"
 IN_A_QUERY = "mark.reached('works')\nschema_editor.execute('SELECT pg_sleep(600)')"
+# It prints until it is told to come to its end.
+TALKS = (
+    "mark.reached('works')\nwhile not os.path.exists(mark.HERE + '/go-on'):\n    mark.say(1, pause_s=0.05)"
+)
 UNTIL_TOLD = "mark.reached('works')\nmark.wait_for('go-on')"
 
 

@@ -34,7 +34,7 @@ def room(folder: Path, *, dies: str = "", how: str = "self", **env: str) -> Iter
 @contextmanager
 def jobs_worker(log: Path, **env: str) -> Iterator[Process]:
     """Another one, or the first one again."""
-    with launched(worker_words(log, "jobs"), log, **{**QUICK, **env}) as process:  # type: ignore[arg-type]
+    with launched(worker_words(log, "jobs"), log, **{**QUICK, **env}) as process:
         until_ready(log)
         yield process
 

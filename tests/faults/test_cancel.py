@@ -35,7 +35,7 @@ def with_psycopg2(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter that has the older driver and not the newer one."""
     folder = tmp_path_factory.mktemp("psycopg2")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "psycopg2-binary"]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -45,7 +45,7 @@ def with_psycopg2(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     for name in ("django", "asgiref", "sqlparse"):
         Path(there.strip(), name).symlink_to(Path(sysconfig.get_path("purelib"), name))
-    return str(python)
+    return python
 
 
 @pytest.fixture(params=["psycopg", pytest.param("psycopg2", marks=pytest.mark.slow)])
@@ -120,6 +120,8 @@ def test_python_that_sleeps_is_interrupted(marked: MakeMarked, tmp_path: Path) -
         job = ask(place.target)
         works(place)
         cancelled(place, job, BY_ITSELF)
+    steps = {step.name: step.state for step in job.steps.all()}
+    assert (steps["shop.0002_work"], steps["shop.0003_after"]) == ("cancelled", "skipped")
 
 
 DEFERRED = """

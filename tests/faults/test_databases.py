@@ -13,9 +13,8 @@ import pytest
 from dbops import launch
 from tests.faults.assertions import PATIENCE_S, held_up
 from tests.faults.conftest import MakeMarked
-from tests.faults.marks import IN_A_QUERY, IN_PYTHON, UNTIL_TOLD, Marked
+from tests.faults.marks import IN_A_QUERY, IN_PYTHON, TALKS, UNTIL_TOLD, Marked
 from tests.faults.room import QUICK, prints, room, the_next_one_is_performed, works
-from tests.faults.test_redis import TALKS
 from tests.integration.at_work import ask, state
 from tests.integration.conftest import ALICE
 from tests.integration.holding import held_table, own_database_away, own_database_read_only
@@ -49,6 +48,7 @@ def test_our_database_is_away_in_the_middle_of_a_job(marked: MakeMarked, tmp_pat
             assert place.printed() > before, "the target works on"
         place.tell("go-on")
         held_up(place, job, "succeeded")
+        assert (job.done_count, job.total_count) == (3, 3)
         the_next_one_is_performed(place)
 
 

@@ -101,8 +101,8 @@ def test_two_beats_tell_of_a_forgotten_job_and_it_starts_once(marked: MakeMarked
     words = ["-A", "opsdash", "beat", "--pidfile=", "--loglevel", "INFO"]
     env = {**QUICK, "OPSDASH_REPUBLISH_AFTER_S": "5"}
     with (
-        launched(words, tmp_path / "one.log", **env),  # type: ignore[arg-type]
-        launched(words, tmp_path / "two.log", **env),  # type: ignore[arg-type]
+        launched(words, tmp_path / "one.log", **env),
+        launched(words, tmp_path / "two.log", **env),
         room(tmp_path, **env),
     ):
         held_up(place, job, "succeeded")
@@ -117,13 +117,15 @@ def test_two_beats_tell_of_a_forgotten_job_and_it_starts_once(marked: MakeMarked
 
 BEFORE = [
     pytest.param("dbops.execute:_work_on", id="behind the claim"),
-    pytest.param("dbops.target.door:open_session", id="before the interpreter is started"),
+    pytest.param(
+        "dbops.target.door:open_session", id="before the interpreter is started", marks=pytest.mark.slow
+    ),
     pytest.param(
         "dbops.target.door:Session._send_request", id="before it is told what to do", marks=pytest.mark.slow
     ),
 ]
 AFTER = [
-    pytest.param("dbops.execute:_end", 20, id="behind the end of the target"),
+    pytest.param("dbops.execute:_end", 20, id="behind the end of the target", marks=pytest.mark.slow),
     pytest.param("dbops.execute:_write_end", None, id="before the last write"),
 ]
 

@@ -59,6 +59,7 @@ def test_a_machine_that_goes_down_and_comes_up_again_does_not_begin_its_job_agai
             assert (job.error_type, job.facts["recorded"]) == ("WorkerLost", FIRST)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F2")
 def test_a_main_process_that_is_killed_alone_takes_its_pool_and_its_targets_with_it(
     marked: MakeMarked, tmp_path: Path
@@ -75,6 +76,7 @@ def test_a_main_process_that_is_killed_alone_takes_its_pool_and_its_targets_with
             until(lambda: not runs(holder), "what held it has ended")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F3")
 def test_a_worker_that_is_asked_to_end_finishes_its_job_and_begins_no_other(
     marked: MakeMarked, tmp_path: Path
@@ -90,6 +92,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_job_and_begins_no_other(
         until(lambda: worker.poll() == 0, "it has ended")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F3")
 def test_an_orchestrator_that_loses_its_patience_leaves_nothing_running_and_the_truth_is_found(
     marked: MakeMarked, tmp_path: Path
@@ -208,6 +211,7 @@ def test_a_child_of_the_agent_that_is_killed_ends_the_job_with_what_it_printed(
         assert "opsdash did not end it" in job.outcome and job.facts["recorded"] == FIRST
 
 
+@pytest.mark.slow
 @pytest.mark.fault("agent")
 @pytest.mark.parametrize("work", [PRINTS_ON, IN_A_QUERY], ids=["in Python", "in a query"])
 def test_a_supervisor_that_is_killed_takes_its_child_with_it(

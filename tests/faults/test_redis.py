@@ -14,7 +14,7 @@ from dbops import tasks
 from opsdash.celery import app
 from tests.faults.assertions import PATIENCE_S, held_up
 from tests.faults.conftest import MakeMarked
-from tests.faults.marks import UNTIL_TOLD
+from tests.faults.marks import TALKS, UNTIL_TOLD, Marked
 from tests.faults.room import is_told, jobs_worker, prints, room, the_next_one_is_performed, works
 from tests.integration.at_work import ask, state
 from tests.integration.private import Server, private_redis
@@ -22,10 +22,6 @@ from tests.integration.probing import stopped
 from tests.integration.worker import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-# It prints until it is told to come to its end.
-TALKS = (
-    "mark.reached('works')\nwhile not os.path.exists(mark.HERE + '/go-on'):\n    mark.say(1, pause_s=0.05)"
-)
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def env_of(redis: Server) -> dict[str, Any]:
     return {"REDIS_URL": redis.url, "OPSDASH_REPUBLISH_AFTER_S": "5"}
 
 
-def works_on(job: Any, marked: Any, more: int = 20) -> None:
+def works_on(marked: Marked, more: int = 20) -> None:
     """The target prints meanwhile."""
     printed = marked.printed()
     until(lambda: marked.printed() >= printed + more, "it prints on", PATIENCE_S)
@@ -68,14 +64,31 @@ def test_a_running_job_outlives_redis_and_its_worker_takes_the_next_one(
         job = ask(place.target)
         prints(job)
         redis.kill()
-        works_on(job, place)
+        works_on(place)
         redis.start()
-        works_on(job, place)
+        works_on(place)
         place.tell("go-on")
         held_up(place, job, "succeeded")
         the_next_one_is_performed(place)
 
 
+@pytest.mark.slow
+@pytest.mark.fault("F8")
+def test_a_job_that_is_asked_for_while_redis_is_away_begins_when_it_is_back(
+    marked: MakeMarked, redis: Server, tmp_path: Path
+) -> None:
+    """The sweeper, beat and the workers reconnect by themselves."""
+    place = marked()
+    with room(tmp_path, **env_of(redis)):
+        redis.kill()
+        job = ask(place.target)
+        assert state(job) == "queued"
+        until(lambda: "the broker is away" in (tmp_path / "inspect.log").read_text(), "beat finds it away")
+        redis.start()
+        held_up(place, job, "succeeded")
+
+
+@pytest.mark.slow
 @pytest.mark.fault("F8")
 def test_a_job_is_asked_for_in_the_very_moment_in_which_redis_dies(
     marked: MakeMarked, redis: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,7 +121,7 @@ def test_redis_is_emptied_while_one_job_runs_and_another_waits(
         with client_of.Redis.from_url(redis.url) as client:
             for _ in range(5):
                 client.flushall()
-                works_on(job, place, 10)
+                works_on(place, 10)
         place.tell("go-on")
         held_up(place, job, "succeeded")
         the_next_one_is_performed(place)
@@ -137,20 +150,25 @@ def test_redis_is_silent_for_a_minute(marked: MakeMarked, redis: Server, tmp_pat
 def test_redis_becomes_a_replica_that_takes_no_writes_and_a_primary_again(
     marked: MakeMarked, redis: Server, tmp_path: Path
 ) -> None:
-    """As at a failover that leads a name to the wrong one for a while."""
+    """As at a failover that leads a name to the wrong one for a while. Celery's workers take what Redis says
+    then for fatal: they finish the job in hand and end, and whoever started them starts them again."""
     place = marked(TALKS)
     with room(tmp_path, **env_of(redis)) as worker:
         job = ask(place.target)
         prints(job)
         with client_of.Redis.from_url(redis.url) as client:
             client.execute_command("REPLICAOF", "127.0.0.1", "1")
-            works_on(job, place, 100)
+            works_on(place, 100)
             assert tasks.publish_job(job) is False, "it takes no message"
             client.execute_command("REPLICAOF", "NO", "ONE")
         place.tell("go-on")
         held_up(place, job, "succeeded")
+        until(lambda: worker.poll() is not None, "it has ended by itself", PATIENCE_S)
+    again = tmp_path / "again"
+    again.mkdir()
+    with room(again, **env_of(redis)):
         the_next_one_is_performed(place)
-        assert worker.poll() is None
+        assert len(place.starts()) == 1
 
 
 @pytest.mark.slow

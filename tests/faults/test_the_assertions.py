@@ -1,7 +1,11 @@
-"""That `held_up` can fail: each of its five assertions, on a job that does what must never happen."""
+"""That `held_up` can fail: each of its assertions, on what must never be."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
+from django.db import transaction
 
 from dbops.models import Job, TranscriptChunk
 from tests.faults.assertions import held_up
@@ -12,6 +16,7 @@ from tests.integration.holding import held_guard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STARTS = "subprocess.Popen({}, start_new_session=True, stdout=-3, stderr=-3)"
+Lie = Callable[[Marked, Job], None]
 
 
 def ended(marked: Marked) -> Job:
@@ -21,23 +26,98 @@ def ended(marked: Marked) -> Job:
     return job
 
 
-def test_they_hold_where_nothing_happened(marked: MakeMarked) -> None:
-    place = marked()
-    job = held_up(place, ended(place), "succeeded")
-    assert place.recorded() == ["0001_table", "0002_work", "0003_after"]
-    assert job.last_line >= place.printed() == 40
+@contextmanager
+def undone() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def found(lies: dict[str, Lie], place: Marked, job: Job, ends: str) -> None:
+    for words, lie in lies.items():
+        with undone():
+            lie(place, job)
+            with pytest.raises(AssertionError, match=words):
+                held_up(place, job, ends)
+    held_up(place, job, ends)
+
+
+def told(**fields: object) -> Lie:
+    return lambda place, job: rewritten(job, **fields)
+
+
+def rewritten(job: Job, **fields: object) -> None:
+    """In the row of the job, or among its facts."""
+    facts = dict(Job.objects.get(pk=job.pk).facts)
+    facts.update({name: fields.pop(name) for name in ("recorded",) if name in fields})
+    Job.objects.filter(pk=job.pk).update(facts=facts, **fields)
+
+
+def kept(old: str, new: str) -> Lie:
+    def lie(place: Marked, job: Job) -> None:
+        chunk = TranscriptChunk.objects.get(job=job, text__contains=old)
+        TranscriptChunk.objects.filter(pk=chunk.pk).update(text=chunk.text.replace(old, new))
+
+    return lie
+
+
+def a_chunk_is_missing(place: Marked, job: Job) -> None:
+    TranscriptChunk.objects.get(job=job, text__contains="line 10\n").delete()
+
+
+def a_step_is_another(place: Marked, job: Job) -> None:
+    job.steps.filter(name="shop.0002_work").update(state="failed")
+
+
+def test_every_lie_about_a_job_that_succeeded_is_found(marked: MakeMarked) -> None:
+    place = marked("mark.say(1)\ntime.sleep(0.5)\nmark.say(1)")
+    job = ended(place)
+    assert held_up(place, job, "succeeded").last_line >= place.printed() == 42
+    lies: dict[str, Lie] = {
+        "it is cancelled": told(state="cancelled"),
+        "it tells another list": told(recorded=[]),
+        "neither told nor said to be unknown": told(recorded=None),
+        "nobody asked to stop it": told(outcome="It was stopped on request."),
+        "a gap, or one twice": kept("line 10\n", "line 9\n"),
+        "a gap, or one twice:": kept("line 11\n", "something\n"),
+        "as many lines as it says": kept("line 12\n", "line 12\nanother line\n"),
+        "a gap between chunks": a_chunk_is_missing,
+        "is shown as failed": a_step_is_another,
+    }
+    found(lies, place, job, "succeeded")
+    with held_guard(place.url, "somebody"), pytest.raises(AssertionError, match="the guard is not free"):
+        held_up(place, job, "succeeded")
+    with pytest.raises(AssertionError, match="the work was started by the processes"):
+        held_up(place, job, "succeeded", starts=0)
+    with (place.folder / "printed").open("a") as file:
+        file.write("43\n")
+    with pytest.raises(AssertionError, match="43 lines were promised, 42 are there"):
+        held_up(place, job, "succeeded")
+
+
+def test_every_lie_about_a_job_that_failed_is_found(marked: MakeMarked) -> None:
+    place = marked("raise ValueError('no')")
+    job = ended(place)
+    held_up(place, job, "failed")
+    success = told(state="succeeded", outcome="Applied.")
+    with undone(), pytest.raises(AssertionError, match="it is not all there"):
+        success(place, job)
+        held_up(place, job, "succeeded")
+    lies = {
+        "it tells another list": told(recorded=[["shop", "0001_table"], ["shop", "0002_work"]]),
+        "Cancelled|nobody asked": told(outcome="Cancelled by alice: it ended."),
+    }
+    found(lies, place, job, "failed")
+    with psycopg.connect(place.url) as connection:
+        connection.execute("INSERT INTO mark VALUES ('0002_work')")
+    with pytest.raises(AssertionError, match="as a whole or not at all"):
+        held_up(place, job, "failed")
 
 
 def test_a_second_start_is_found(marked: MakeMarked) -> None:
     place = marked("mark.started()")
     with pytest.raises(AssertionError, match="the work was started by the processes"):
         held_up(place, ended(place), "succeeded")
-
-
-def test_a_start_where_none_should_be_is_found(marked: MakeMarked) -> None:
-    place = marked()
-    with pytest.raises(AssertionError, match="the work was started by the processes"):
-        held_up(place, ended(place), "succeeded", starts=0)
 
 
 LATE = """
@@ -48,6 +128,7 @@ with psycopg.connect({url!r}) as connection:
 """
 
 
+@pytest.mark.slow
 def test_a_commit_after_the_end_is_found(marked: MakeMarked) -> None:
     place = marked(STARTS.format("[sys.executable, 'late.py']"))
     place.project.write("late.py", LATE.format(url=place.url))
@@ -55,6 +136,7 @@ def test_a_commit_after_the_end_is_found(marked: MakeMarked) -> None:
         held_up(place, ended(place), "succeeded")
 
 
+@pytest.mark.slow
 def test_a_state_that_changes_after_the_end_is_found(
     marked: MakeMarked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,70 +152,7 @@ def test_a_state_that_changes_after_the_end_is_found(
         held_up(place, job, "succeeded")
 
 
-def test_a_guard_that_is_held_is_found(marked: MakeMarked) -> None:
-    place = marked()
-    job = ended(place)
-    with held_guard(place.url, "somebody"), pytest.raises(AssertionError, match="the guard is not free"):
-        held_up(place, job, "succeeded")
-
-
-def test_another_end_is_found(marked: MakeMarked) -> None:
-    place = marked()
-    with pytest.raises(AssertionError, match="it is succeeded"):
-        held_up(place, ended(place), "failed")
-
-
-def test_a_page_that_tells_less_or_more_than_is_recorded_is_found(marked: MakeMarked) -> None:
-    place = marked("raise ValueError('no')")
-    job = ended(place)
-    held_up(place, job, "failed", promised=20)
-    for told in ([], [["shop", "0001_table"], ["shop", "0002_work"]]):
-        Job.objects.filter(pk=job.pk).update(facts={**job.facts, "recorded": told})
-        with pytest.raises(AssertionError, match="it tells another list"):
-            held_up(place, job, "failed")
-
-
-def test_a_success_that_is_none_is_found(marked: MakeMarked) -> None:
-    place = marked()
-    job = ended(place)
-    with psycopg.connect(place.url) as connection:
-        connection.execute("DELETE FROM django_migrations WHERE name = '0003_after'")
-        connection.execute("DELETE FROM mark WHERE name = '0003_after'")
-    with pytest.raises(AssertionError, match="it tells another list"):
-        held_up(place, job, "succeeded")
-
-
-def test_a_request_that_nobody_made_is_found(marked: MakeMarked) -> None:
-    place = marked("raise ValueError('no')")
-    job = ended(place)
-    Job.objects.filter(pk=job.pk).update(outcome="It was stopped on request.")
-    with pytest.raises(AssertionError, match="nobody asked to stop it"):
-        held_up(place, job, "failed")
-
-
-@pytest.mark.parametrize("spoil", ["a line is missing", "a chunk is missing", "a line is there twice"])
-def test_a_transcript_with_a_gap_or_a_double_is_found(marked: MakeMarked, spoil: str) -> None:
-    place = marked("mark.say(1)\nimport time\ntime.sleep(0.5)")
-    job = ended(place)
-    chunk = TranscriptChunk.objects.get(text__contains="line 10\n")
-    if spoil == "a chunk is missing":
-        chunk.delete()
-    else:
-        other = "line 9" if spoil == "a line is there twice" else "something"
-        TranscriptChunk.objects.filter(pk=chunk.pk).update(text=chunk.text.replace("line 10\n", f"{other}\n"))
-    with pytest.raises(AssertionError):
-        held_up(place, job, "succeeded")
-
-
-def test_lines_that_were_printed_and_are_not_there_are_found(marked: MakeMarked) -> None:
-    place = marked()
-    job = ended(place)
-    with (place.folder / "printed").open("a") as file:
-        file.write("41\n")
-    with pytest.raises(AssertionError, match="41 lines were promised, 40 are there"):
-        held_up(place, job, "succeeded")
-
-
+@pytest.mark.slow
 def test_a_process_that_stays_is_found(marked: MakeMarked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.faults.assertions.PATIENCE_S", 1)
     place = marked(STARTS.format("['sleep', '8']"))
