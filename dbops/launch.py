@@ -207,10 +207,9 @@ def inspect(target: Target, actor: Actor) -> str:
 def resolve(job: Job, actor: Actor, reason: str) -> str:
     """End a lost job on a person's word, since nothing proved by itself how it ended; the sentence says so.
 
-    As its worker saw it end: cancelled where that was it, else failed; nobody's word makes it a success.
     RefusedError when it is not lost (any more). Afterwards its database is free for other jobs.
     """
-    state = "cancelled" if job.concluded == "cancelled" else "failed"
+    state = job.resolved_as
     outcome = (
         f"{job.how_lost} {actor.name} resolved it as {state}: {reason.rstrip('.')}. "
         "Whether all of it has ended was not proven by opsdash."

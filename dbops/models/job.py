@@ -244,5 +244,10 @@ class Job(models.Model):
         return str(self.facts.get("how_lost", "The worker stopped giving signs of life."))
 
     @property
+    def resolved_as(self) -> str:
+        """What a lost one becomes on staff's word: as its worker saw it end, but never a success."""
+        return "cancelled" if self.concluded == "cancelled" else "failed"
+
+    @property
     def is_active(self) -> bool:
         return self.state in ACTIVE

@@ -535,6 +535,7 @@ def test_a_lost_job_is_resolved_as_its_worker_saw_it_end_and_never_as_a_success(
     facts = {"how_lost": "Cancelled by alice: it was killed.", "concluded": concluded}
     job = make_job(known("shop", "pending"), state="lost", facts=facts, cancel_asked_at=timezone.now())
     Step.objects.create(job=job, position=1, kind="migration", name="a.1", state="running")
+    assert f"Resolve the job as {state}" in text(staff, job.get_absolute_url())
     page = text(staff, resolve(staff, job, "looked")["Location"])
     job.refresh_from_db()
     assert job.state == state and job.steps.get().state == state
