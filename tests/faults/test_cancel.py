@@ -222,6 +222,25 @@ def test_a_process_that_somebody_kills_while_it_is_cancelled_is_not_said_to_have
         assert "its query was cancelled and its process ended with signal 9 (SIGKILL)" in job.outcome
 
 
+@pytest.mark.slow
+@pytest.mark.fault("F15")
+@pytest.mark.fault("F2")
+def test_a_worker_that_dies_before_the_target_obeyed_leaves_nothing_running(
+    marked: MakeMarked, tmp_path: Path
+) -> None:
+    """The job had been asked to stop, and is cancelled; how it came to its end is told as it was."""
+    place = marked(SWALLOWS)
+    with room(tmp_path, OPSDASH_CANCEL_GRACE_S="20") as worker:
+        job = ask(place.target)
+        works(place)
+        launch.cancel(job, ALICE)
+        until(lambda: "swallowed\n" in "".join(lines(job)), "it was asked")
+        os.killpg(worker.pid, signal.SIGKILL)
+        held_up(place, job, "cancelled", promised=20)
+        assert job.outcome.startswith("The worker stopped giving signs of life. The guard is free")
+        assert job.facts["recorded"] == FIRST
+
+
 def lines(job: Job) -> list[str]:
     return [chunk.text + "\n" for chunk in job.chunks.order_by("first")]
 
