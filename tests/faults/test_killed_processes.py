@@ -171,6 +171,8 @@ def test_a_worker_that_comes_back_after_staff_ended_its_job_stops_it_and_writes_
     with room(tmp_path) as worker:
         job = ask(place.target)
         works(place)
+        # So that it has nothing left to write, by which it could notice.
+        prints(job, 20)
         frozen = [pool_process(worker, place), *place.processes()]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)

@@ -54,7 +54,7 @@ def launched(
     **env: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process of opsdash, `python -m PROGRAM WORDS`, in a process group of its own; it may not be ready."""
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [*through, sys.executable, "-m", *program, *words],
             cwd=REPOSITORY,
