@@ -3,8 +3,8 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run manage test machine lint types unit agent integration browser containers compose-smoke \
-  clean-state
+.PHONY: help run manage test machine lint types unit agent integration browser faults faults-fast containers \
+  compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -15,8 +15,9 @@ help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
-	@echo 'make test          all of: lint types unit agent integration browser; each can be made alone'
+	@echo 'make test          all of: lint types unit integration browser agent faults-fast; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
+	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
 
@@ -29,8 +30,8 @@ manage: .venv/.ready-for-run
 # The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
 # own; what one of them says comes when it has ended.
 test: lint types unit machine
-	@echo 'side by side: integration, agent, browser (some ten minutes; each is shown when it has ended)'
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration agent browser
+	@echo 'side by side: integration, browser, agent, faults-fast (some ten minutes; each is shown when it has ended)'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration browser agent faults-fast
 
 machine: .venv/.ready-for-test
 	@$(WITH_SERVICES) --without-services --programs --browser -- true
@@ -55,6 +56,13 @@ integration: .venv/.ready-for-test
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
+
+# Which faults, and what must hold after each: docs/faults.md.
+faults: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/faults $(ARGS)
+
+faults-fast: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/faults -m "not slow" $(ARGS)
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

@@ -65,7 +65,7 @@ def _work_on(job: Job, heartbeat: Heartbeat) -> None:
         return
     result = replace(_perform(job, performance), may_work_on=performance.may_work_on)
     patiently(lambda: _insist(performance.catch_up()))
-    _end(job, result, before, recorder)
+    _end(job, result, before, recorder, performance.left_behind)
 
 
 def _perform(job: Job, performance: Performance) -> Result:
@@ -103,8 +103,11 @@ def _failed(error: Exception, facts: dict[str, Any] | None = None) -> Result:
     return Result("failed", str(error), type(error).__name__, traceback, facts or {}, refused=refused)
 
 
-def _end(job: Job, result: Result, before: Pairs, recorder: Recorder) -> None:
-    result = patiently(lambda: with_truth(job, result, before))
+def _end(job: Job, result: Result, before: Pairs, recorder: Recorder, left_behind: str = "") -> None:
+    told = replace(result, outcome=f"{result.outcome} {left_behind}".rstrip())
+    result = patiently(lambda: with_truth(job, told, before))
+    if left_behind not in result.outcome:
+        result = replace(result, outcome=f"{result.outcome} {left_behind}")
     recorder.say(f"job {job.pk} {result.state}. {result.outcome}")
     patiently(lambda: _insist(recorder.finish()))
     write = _write_lost if result.state == "lost" else _write_end

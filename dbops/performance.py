@@ -21,6 +21,7 @@ from dbops.target.address import Address
 from dbops.target.errors import ConnectionLost
 from dbops.target.frames import Answer, End, Event, Failure, Frame, Output
 from dbops.target.revision import revision_of
+from dbops.target.words import signal_words
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
 
@@ -34,6 +35,14 @@ KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate", "undone")
 LINGERED = (
     "the work was done, but the process did not end by itself (a thread or an exit handler of the target): "
     "it was ended."
+)
+OUTPUT_OPEN = (
+    "A process that the target started in a session of its own was left running: opsdash neither stops it "
+    "nor sees what it does from here on."
+)
+STUCK = (
+    "The target's process did not die when it was killed (it hangs in the kernel, or is frozen): it may work "
+    "on when that ends."
 )
 # The rungs of the agent's ladder, in words (dbops.agent.ladder).
 RUNGS = {
@@ -62,8 +71,19 @@ class Performance:
 
     @property
     def may_work_on(self) -> bool:
-        """Asked at the end: the connection was lost before the agent said that it had ended."""
-        return self._session is not None and self._session.may_work_on
+        """Asked at the end: the connection was lost before the agent said that it had ended, or it said that
+        it could not end it."""
+        if self._session is None:
+            return False
+        return self._session.may_work_on or bool(self._session.end and self._session.end.stuck)
+
+    @property
+    def left_behind(self) -> str:
+        """Asked at the end: what the agent could not end, in a sentence; "" where it said of nothing."""
+        end = self._session.end if self._session else None
+        if end is None:
+            return ""
+        return STUCK if end.stuck else OUTPUT_OPEN if end.output_open else ""
 
     @property
     def alias(self) -> str:
@@ -232,7 +252,7 @@ class Performance:
         end = conversation.end
         assert end is not None
         if conversation.answer is not None:
-            if end.why == "lingered":
+            if end.why == "lingered" and not end.stuck:
                 self.say(LINGERED)
             return conversation.answer.data
         if conversation.failure is not None:
@@ -240,11 +260,20 @@ class Performance:
             self.facts.update({key: facts[key] for key in KEPT_FACTS if key in facts})
             self.facts["size_after"] = size_of(facts.get("size_after"))
         own_failure = conversation.failure is not None and conversation.failure.type != "cancelled"
-        if self.heartbeat.cancel_asked.is_set() and end.rung and not own_failure:
-            raise CancelledError(RUNGS[end.rung], self.facts)
+        if self.heartbeat.cancel_asked.is_set() and end.why == "cancelled" and not own_failure:
+            raise CancelledError(how_it_ended(end), self.facts)
         if conversation.failure is not None:
             raise session.error(conversation.failure)
         raise session.ended_without_answer(end)
+
+
+def how_it_ended(end: End) -> str:
+    """In words, after a cancel."""
+    if end.stuck:
+        return "it did not end in time, and was killed in vain"
+    if end.rung == "polite" and end.signal is not None:
+        return f"its query was cancelled and its process ended with {signal_words(end.signal)}"
+    return RUNGS[end.rung or ""]
 
 
 class Conversation:

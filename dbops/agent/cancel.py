@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any, Iterator
 
-requested = False
+# Why it stops, as type, words and fault of the failure that comes of it; the first reason counts.
+ON_REQUEST = ("cancelled", "It was stopped on request.", "person")
+FROM_OUTSIDE = (
+    "ended_from_outside",
+    "Its process was told to end from outside opsdash, or what led to it is gone.",
+    "server",
+)
+
+requested: tuple[str, str, str] | None = None
 _connections: list[Any] = []
 _main_thread = _thread.get_ident()
 _shielded = _postponed = False
@@ -28,10 +36,10 @@ def followed() -> list[Any]:
     return list(_connections)
 
 
-def stop() -> None:
+def stop(why: tuple[str, str, str]) -> None:
     """End the running queries, then interrupt the main thread and whatever programs it waits for."""
     global requested
-    requested = True
+    requested = requested or why
     for connection in list(_connections):
         stop_query(connection.connection)
     os.killpg(os.getpgid(0), signal.SIGINT)

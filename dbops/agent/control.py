@@ -1,7 +1,7 @@
 """What the supervisor says to the child: one line each, on a pipe of its own.
 
-`cancel`, or the JSON of a session that is to be ended (`end_session` in frames). The end of the pipe means
-that the supervisor is gone.
+`cancel`, `stop`, or the JSON of a session that is to be ended (`end_session` in frames). The end of the pipe
+means that the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from . import cancel
 if TYPE_CHECKING:
     from typing import Any
 
-CANCEL = b"cancel\n"
+# A person asked for it, or something else did.
+CANCEL, STOP = b"cancel\n", b"stop\n"
+REASONS = {CANCEL: cancel.ON_REQUEST, STOP: cancel.FROM_OUTSIDE}
 CHUNK = 4096
 # A line up to this is written to a pipe whole or not at all.
 LONGEST = 512
@@ -44,8 +46,8 @@ def listen(control: int) -> None:
 
 
 def obey(line: bytes) -> None:
-    if line == CANCEL:
-        cancel.stop()
+    if line in REASONS:
+        cancel.stop(REASONS[line])
     else:
         _endings.append(json.loads(line.decode("ascii")))
 

@@ -47,7 +47,7 @@ def of(problem: BaseException, kind: str, facts: dict[str, Any] | None = None) -
     if isinstance(problem, Failure):
         return problem
     if cancel.requested:
-        return Failure("cancelled", "It was stopped on request.", "person", facts)
+        return Failure(*cancel.requested, facts)
     if raised_by_us(problem):
         return Failure("internal", describe(problem), "agent", facts, render(problem))
     return Failure(kind, describe(problem), "target", facts, render(problem))

@@ -259,7 +259,7 @@ class Watch(threading.Thread):
                 lost = self.check()
                 if lost and not self._over.is_set():
                     self.lost = lost
-                    cancel.stop()
+                    cancel.stop(("guard_lost", lost, "server"))
                     return
             if self._endings and self.looks:
                 self._endings.obey()

@@ -218,7 +218,7 @@ class Supervisor:
             self.signal_group(signal.SIGKILL if rung in (KILL, AT_ONCE) else signal.SIGTERM)
 
     def ask_politely(self) -> None:
-        self.tell_the_child(control.CANCEL)
+        self.tell_the_child(control.CANCEL if self.ladder.why == "cancelled" else control.STOP)
 
     def tell_the_child(self, line: bytes) -> None:
         """Where it does not listen, the next rung comes; who asked for a session's end has no answer."""

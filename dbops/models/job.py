@@ -40,7 +40,7 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("lost", "cancelling"): "the same, and a person asked to stop it",
     ("lost", "failed"): "the guard is free: nothing works on the database any more; or staff said so",
     ("lost", "succeeded"): "the guard is free and all it had to do is recorded",
-    ("lost", "cancelled"): "the guard is free, and it had been asked to stop",
+    ("lost", "cancelled"): "the guard is free, and it had been asked to stop; or staff said so of such a one",
 }
 ACTIVE = ("queued", "starting", "running", "cancelling", "lost")
 WORKED_ON = ("starting", "running", "cancelling")
@@ -261,6 +261,11 @@ class Job(models.Model):
     @property
     def how_lost(self) -> str:
         return str(self.facts.get("how_lost", "The worker stopped giving signs of life."))
+
+    @property
+    def resolved_as(self) -> str:
+        """What a lost one becomes on staff's word: as its worker saw it end, but never a success."""
+        return "cancelled" if self.concluded == "cancelled" else "failed"
 
     @property
     def is_active(self) -> bool:

@@ -186,6 +186,12 @@ class Cancelled(TargetError):
     fault = "person"
 
 
+class EndedFromOutside(TargetError):
+    """Somebody else than opsdash told its process to end."""
+
+    fault = "server"
+
+
 def from_failure(name: str, failure: Failure, output: str = "") -> TargetError:
     """The typed error of an error frame of the target called `name`."""
     kind, before, after = KINDS.get(failure.type, UNKNOWN)
@@ -350,6 +356,11 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         Cancelled,
         "The job on {name} was stopped: ",
         "Start it again to go on.",
+    ),
+    "ended_from_outside": (
+        EndedFromOutside,
+        "The job on {name} was stopped: ",
+        "See what ended it (a container or a machine that was shut down, say), then start it again to go on.",
     ),
     "internal": (
         AgentFailed,

@@ -24,6 +24,8 @@ SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEY$|URL|URI|DSN", re.IG
 SHORTEST_SECRET = 6
 MASK = "***"
 COMMAND_NOT_FOUND = (126, 127)
+# Why the agent climbs its ladder although nobody asked for it (dbops.agent.supervisor).
+CALLER_GONE = "caller gone"
 
 
 def secrets_of(env: Mapping[str, str]) -> list[str]:
@@ -200,6 +202,8 @@ def ended_silently(address: Address, end: End, output: str) -> str:
 
 
 def who_ended_it(end: End) -> str:
+    if end.why == CALLER_GONE:
+        return "It was told to end from outside opsdash, or what led to it was gone. "
     if end.rung or end.signal is None:
         return ""
     memory = "; a machine that runs out of memory does that" if end.signal == Signals.SIGKILL else ""

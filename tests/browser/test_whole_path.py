@@ -365,7 +365,7 @@ def test_staff_resolves_a_lost_job_that_nothing_else_can_end(page: Page, opsdash
     page.get_by_role("button", name="Resolve the job as failed").click()
     expect_state(page, "failed")
     expect(page.locator("#job_outcome")).to_contain_text(
-        "staff resolved it: no session is left on the server."
+        "staff resolved it as failed: no session is left on the server."
     )
     expect(page.locator("#job_resolution")).to_have_count(0)
 

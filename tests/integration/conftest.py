@@ -15,6 +15,7 @@ from psycopg import sql
 from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target, TargetDatabase, clock
+from tests.integration.disks import small_disk  # noqa: F401
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
 PASSWORD = "correct horse battery"

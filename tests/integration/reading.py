@@ -19,7 +19,11 @@ def page(url: str) -> str:
     client.force_login(person)
     response = client.get(url)
     assert response.status_code == 200, url
-    return " ".join(unescape(TAGS.sub(" ", response.content.decode())).split())
+    return words_of(response.content.decode())
+
+
+def words_of(html: str) -> str:
+    return " ".join(unescape(TAGS.sub(" ", html)).split())
 
 
 def command(*argv: str) -> str:

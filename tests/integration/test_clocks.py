@@ -1,8 +1,6 @@
 """No host's clock has to be right: what is stored and compared is told by the clock of our database."""
 
 import ast
-import shutil
-import subprocess
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,9 +24,7 @@ from dbops.probes.knowledge import readiness_of
 from dbops.probes.probe import Result
 from dbops.steps import Steps
 from dbops.templatetags.ages import age_words, took
-from dbops.transcript.reading import read_all
-from tests.integration.conftest import ALICE, MakeDatabase, MakeTarget, default_of, make_shop
-from tests.integration.worker import until, worker
+from tests.integration.conftest import ALICE, MakeDatabase, default_of
 
 pytestmark = pytest.mark.django_db
 MakeJob = Callable[..., Job]
@@ -199,39 +195,3 @@ def test_nothing_of_ours_looks_at_its_hosts_clock(path: Path) -> None:
     asked = {f"{node.value.id}.{node.attr}" for node in attributes if isinstance(node.value, ast.Name)}
     forbidden = {f"{name.rpartition('.')[2]}.{attr}" for name, attrs in CLOCKS.items() for attr in attrs}
     assert not asked & forbidden
-
-
-# Real processes whose host is off
-
-
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="there is no faketime on this machine")
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("shift", ["+1h", "-1h"])
-def test_a_worker_whose_host_is_an_hour_off_does_its_jobs_and_inspections(
-    make_target: MakeTarget, postgres_url: str, tmp_path: Path, shift: str
-) -> None:
-    fake: Any = faked(shift)
-    target = make_shop(make_target, postgres_url)
-    inspect_now(target)
-    Target.objects.update(inspected_at=None)
-    with worker(tmp_path / "off.log", beat=True, **fake):
-        job = launch.start(default_of(target), "migrate", {"app": "catalog"}, ALICE, key=uuid.uuid4()).job
-        until(lambda: Job.objects.get().state == "succeeded", "the job succeeded")
-        until(lambda: Target.objects.get().inspected_at, "it is inspected")
-    job.refresh_from_db()
-    assert all(map(is_now, [job.started_at, job.finished_at, Target.objects.get().inspected_at]))
-    assert "was called lost" not in (tmp_path / "off.log").read_text()
-    assert [step.state for step in job.steps.filter(kind="migration")] == ["succeeded"] * 7
-    assert list(read_all(job.pk))
-
-
-def faked(shift: str) -> dict[str, str]:
-    """The library alone: the program leaves shared memory behind when what it started is killed."""
-    show = ["faketime", "-f", shift, "sh", "-c", "printf %s $LD_PRELOAD"]
-    shown = subprocess.run(show, capture_output=True, text=True, check=True)
-    return {
-        "LD_PRELOAD": shown.stdout,
-        "FAKETIME": shift,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DISABLE_SHM": "1",
-    }

@@ -1,13 +1,8 @@
 """A disk has no room: the target's or opsdash's own. What is recorded is told as it is."""
 
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -16,83 +11,26 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 
 from dbops import launch
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target
-from dbops.transcript.reading import read_all
-from embedded import accounts
 from tests.integration.conftest import ALICE, MakeTarget, default_of, make_shop
-from tests.integration.worker import until, worker
+from tests.integration.disks import SUPERUSER, Disk, fill, own_table_on, tablespace
 from tests.targets.builder import CREATE_ITEM, make_project
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk"),
 ]
-SUPERUSER = os.environ.get("TEST_POSTGRES_SUPERUSER_URL", "")
-Disk = Callable[[int], Path]
 FILL = """
 from django.db import connection
 connection.cursor().execute("CREATE TABLE filler (t text)")
 for _ in range(100):
     connection.cursor().execute("INSERT INTO filler VALUES (%s)", [os.urandom(100_000).hex()])
 """
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Disk]:
-    """Disks of so many megabytes, which Postgres may use too."""
-    account = accounts.for_servers(lambda subject, what: None)
-    mounted: list[Path] = []
-
-    def make(megabytes: int) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="opsdash-disk-"))
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", folder], check=False
-        )
-        if done.returncode:
-            folder.rmdir()
-            pytest.skip("this machine lets not even root mount a small disk")
-        mounted.append(folder)
-        folder.chmod(0o755)
-        if account:
-            os.chown(folder, account.uid, account.gid)
-        return folder
-
-    yield make
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-        folder.rmdir()
-
-
-def fill(folder: Path) -> Path:
-    """Not a byte is left."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65536, 1):
-            try:
-                while file.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
-    return filler
-
-
-@contextmanager
-def tablespace(folder: Path) -> Iterator[str]:
-    name = f"small_{uuid.uuid4().hex[:8]}"
-    place = folder / "space"
-    place.mkdir()
-    shutil.chown(place, folder.stat().st_uid, folder.stat().st_gid)
-    with psycopg.connect(SUPERUSER, autocommit=True) as server:
-        server.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
-        server.execute(f"GRANT CREATE ON TABLESPACE {name} TO PUBLIC")
-        yield name
-        server.execute(f"DROP TABLESPACE {name}")
 
 
 def run(target: Target, **arguments: str) -> Job:
@@ -157,33 +95,6 @@ def small_place(space: str) -> Path:
     return Path(row[0])
 
 
-def test_opsdashs_own_disk_is_full_for_a_while(
-    make_target: MakeTarget, people: dict[str, User], postgres_url: str, small_disk: Disk, tmp_path: Path
-) -> None:
-    """The job goes on; its lines wait, and are written when there is room."""
-    target = make_shop(make_target, postgres_url)
-    target.variables.filter(name="SHOP_BATCH_PAUSE").update(plain="0.3")
-    inspect_now(target)
-    with own_table_on(small_disk(1), "dbops_transcriptchunk") as disk, worker(tmp_path / "jobs.log"):
-        filler = fill(disk)
-        job = launch.start(default_of(target), "migrate", {"app": "catalog"}, ALICE, key=uuid.uuid4()).job
-        until(lambda: recorded(postgres_url) == 7, "the target is done")
-        until(lambda: "the transcript waits" in log(tmp_path), "it is said")
-        job.refresh_from_db()
-        assert (job.state, list(read_all(job.pk))) == ("running", [])
-        client = Client(raise_request_exception=False)
-        client.force_login(people["operator"])
-        assert client.get(job.get_absolute_url()).status_code == 200, "what is read can still be shown"
-        filler.unlink()
-        until(lambda: Job.objects.get().state == "succeeded", "the end is written")
-        said = [line.strip() for line in read_all(job.pk)]
-    assert [line for line in said if "/ 300 products" in line] == [
-        f"{n} / 300 products" for n in range(50, 301, 50)
-    ]
-    assert said[-1].startswith(f"opsdash: job {job.pk} succeeded. Applied and recorded 7 migrations: ")
-    assert "No space left on device" in log(tmp_path)
-
-
 def test_an_act_that_our_full_disk_refuses_is_said_to_be_not_done(
     people: dict[str, User], make_target: MakeTarget, small_disk: Disk
 ) -> None:
@@ -197,31 +108,3 @@ def test_an_act_that_our_full_disk_refuses_is_said_to_be_not_done(
     page = unescape(answer.content.decode())
     assert "opsdash's own database has no room left" in page and "What you sent was probably not done" in page
     assert Target.objects.get().inspection_asked_at is None
-
-
-@contextmanager
-def own_table_on(disk: Path, table: str) -> Iterator[Path]:
-    with tablespace(disk) as space:
-        move(table, space)
-        try:
-            yield disk / "space"
-        finally:
-            move(table, "pg_default")
-
-
-def move(table: str, space: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} SET TABLESPACE {space}")
-
-
-def recorded(url: str) -> int:
-    with psycopg.connect(url) as target:
-        if target.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
-            return 0
-        row = target.execute("SELECT count(*) FROM django_migrations WHERE app = 'catalog'").fetchone()
-    assert row
-    return int(row[0])
-
-
-def log(folder: Path) -> str:
-    return (folder / "jobs.log").read_text()

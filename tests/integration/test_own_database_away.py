@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +34,7 @@ from dbops.transcript.recorder import Recorder
 from dbops.views import errors
 from embedded import ports
 from tests.integration.conftest import ALICE, MakeTarget, default_of, make_shop
-from tests.integration.holding import own_database_away, own_database_read_only
+from tests.integration.holding import own_database_away
 from tests.integration.netns import Elsewhere, elsewhere, relays, why_not
 from tests.integration.web import web
 from tests.integration.worker import REPOSITORY, test_environment, until, worker
@@ -46,40 +45,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AWAY_S = 3
 # What follows differs: a connection that breaks is known to, a pool that gives none does not say why.
 GONE = "opsdash's own database does not answer"
-
-
-def recorded(url: str) -> int:
-    with psycopg.connect(url) as target:
-        row = target.execute("SELECT count(*) FROM django_migrations WHERE app = 'catalog'").fetchone()
-    assert row
-    return int(row[0])
-
-
-@pytest.mark.parametrize("away", [own_database_away, own_database_read_only])
-def test_a_job_goes_on_and_its_steps_and_lines_are_written_afterwards(
-    make_target: MakeTarget,
-    postgres_url: str,
-    tmp_path: Path,
-    away: Callable[[], AbstractContextManager[None]],
-) -> None:
-    target = make_shop(make_target, postgres_url)
-    target.variables.filter(name="SHOP_BATCH_PAUSE").update(plain="0.3")
-    inspect_now(target)
-    with worker(tmp_path / "jobs.log"):
-        job = launch.start(default_of(target), "migrate", {"app": "catalog"}, ALICE, key=uuid.uuid4()).job
-        until(lambda: "50 / 300 products" in "".join(read_all(job.pk)), "the import works")
-        with away():
-            # The target does all its work meanwhile.
-            until(lambda: recorded(postgres_url) == 7, "the target is done")
-            time.sleep(AWAY_S)
-        until(lambda: Job.objects.get().state == "succeeded", "the end is written")
-    lines = list(read_all(job.pk))
-    batches = [line.strip() for line in lines if "/ 300 products" in line]
-    assert batches == [f"{n} / 300 products" for n in range(50, 301, 50)]
-    assert [step.state for step in job.steps.filter(kind="migration")] == ["succeeded"] * 7
-    job.refresh_from_db()
-    assert (job.done_count, job.total_count) == (7, 7)
-    assert job.outcome.startswith("Applied and recorded 7 migrations: ")
 
 
 def test_while_it_is_away_the_web_says_so_calmly_and_afterwards_all_goes_on(

@@ -509,7 +509,7 @@ def test_staff_resolves_a_lost_job_with_a_reason(
     assert resolve(staff, job)["Location"] == job.get_absolute_url()
     job.refresh_from_db()
     outcome = (
-        "The worker stopped giving signs of life. staff resolved it: looked: no session is left. "
+        "The worker stopped giving signs of life. staff resolved it as failed: looked: no session is left. "
         "Whether all of it has ended was not proven by opsdash."
     )
     assert (job.state, job.outcome, job.version > version) == ("failed", outcome, True)
@@ -519,6 +519,31 @@ def test_staff_resolves_a_lost_job_with_a_reason(
         "job.resolve", "staff", "shop/default", job.pk, "looked: no session is left",
     )  # fmt: skip
     make_job(database)
+
+
+@pytest.mark.parametrize(
+    ("concluded", "state"),
+    [("cancelled", "cancelled"), ("failed", "failed"), ("succeeded", "failed"), ("", "failed")],
+)
+def test_a_lost_job_is_resolved_as_its_worker_saw_it_end_and_never_as_a_success(
+    staff: Client,
+    known: Callable[..., TargetDatabase],
+    make_job: MakeJob,
+    concluded: str,
+    state: str,
+) -> None:
+    facts = {"how_lost": "Cancelled by alice: it was killed.", "concluded": concluded}
+    job = make_job(known("shop", "pending"), state="lost", facts=facts, cancel_asked_at=timezone.now())
+    Step.objects.create(job=job, position=1, kind="migration", name="a.1", state="running")
+    assert f"Resolve the job as {state}" in text(staff, job.get_absolute_url())
+    page = text(staff, resolve(staff, job, "looked")["Location"])
+    job.refresh_from_db()
+    assert job.state == state and job.steps.get().state == state
+    assert job.outcome == (
+        f"Cancelled by alice: it was killed. staff resolved it as {state}: looked. "
+        "Whether all of it has ended was not proven by opsdash."
+    )
+    assert f"Job {job.pk} is resolved as {state}." in page
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "a\0b", "x" * 501])

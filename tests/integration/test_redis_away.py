@@ -95,20 +95,3 @@ def test_a_job_its_page_its_cancel_and_its_worker_outlive_redis(
 def cancel(site: Web, job: Job) -> None:
     answer = site.post(f"{job.get_absolute_url()}cancellation/")
     assert (answer.status, answer.headers["location"]) == (302, job.get_absolute_url())
-
-
-def test_a_job_asked_for_while_redis_is_away_begins_when_it_is_back(
-    make_target: MakeTarget, postgres_url: str, redis: Server, tmp_path: Path
-) -> None:
-    """The sweeper, beat and the worker reconnect by themselves."""
-    target = make_shop(make_target, postgres_url)
-    inspect_now(target)
-    log = tmp_path / "jobs.log"
-    with worker(log, beat=True, REDIS_URL=redis.url, OPSDASH_REPUBLISH_AFTER_S="5"):
-        redis.kill()
-        job = ask(target, app="customers")
-        assert state(job) == "queued"
-        until(lambda: "the broker is away" in log.read_text(), "beat finds it away")
-        redis.start()
-        until(lambda: state(job) == "succeeded", f"the job is begun; see {log}", seconds=60)
-    assert list(read_all(job.pk)).count(f"opsdash: job {job.pk}: migrate customers on shop/default\n") == 1

@@ -89,8 +89,8 @@ def events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def web(log: Path, person: User, **env: str) -> Iterator[Web]:
-    port = ports.choose()
+def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
+    port = port or ports.choose()
     argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
     with log.open("wb") as output:
         process = subprocess.Popen(

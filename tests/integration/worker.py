@@ -32,24 +32,31 @@ def worker(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """One worker with two processes, in a process group of its own; ended hard at the end. `through`: words
     that stand before its command."""
-    argv = [
-        *through,
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "opsdash",
-        "worker",
-        "-Q",
-        queues,
-        "--concurrency",
-        "2",
-    ]
-    argv += ["-n", f"{log.stem}@test", "--loglevel", "INFO", "--without-mingle"]
-    argv += ["-B"] if beat else []
+    with launched(worker_words(log, queues, beat=beat), log, through=through, **env) as process:
+        until_ready(log)
+        yield process
+
+
+def worker_words(log: Path, queues: str, *, beat: bool = False) -> list[str]:
+    """What stands behind `python -m celery`; in the log it is called as its file."""
+    words = ["-A", "opsdash", "worker", "-Q", queues, "--concurrency", "2"]
+    words += ["-n", f"{log.stem}@test", "--loglevel", "INFO", "--without-mingle"]
+    return [*words, "-B"] if beat else words
+
+
+@contextmanager
+def launched(
+    words: Sequence[str],
+    log: Path,
+    *,
+    program: Sequence[str] = ("celery",),
+    through: Sequence[str] = (),
+    **env: str,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of opsdash, `python -m PROGRAM WORDS`, in a process group of its own; it may not be ready."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv,
+            [*through, sys.executable, "-m", *program, *words],
             cwd=REPOSITORY,
             env=test_environment(**env),
             stdout=output,
@@ -57,12 +64,15 @@ def worker(
             start_new_session=True,
         )
     try:
-        until(lambda: b" ready." in log.read_bytes(), f"the worker is ready; see {log}", seconds=40)
         yield process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def until_ready(log: Path) -> None:
+    until(lambda: b" ready." in log.read_bytes(), f"the worker is ready; see {log}", seconds=40)
 
 
 def until(happened: Callable[[], object], what: str, seconds: float = 30) -> None:

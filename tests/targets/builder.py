@@ -83,7 +83,7 @@ class Project:
     def python(self, name: str, source: str, **options: Any) -> None:
         """A migration that runs Python: `source` is the body of a function of (apps, schema_editor)."""
         body = "\n".join("    " + line for line in source.strip().splitlines())
-        head = f"import os, sys, time, subprocess\ndef forwards(apps, schema_editor):\n{body}\n"
+        head = f"import os, signal, subprocess, sys, time\ndef forwards(apps, schema_editor):\n{body}\n"
         self.migration(
             name, "migrations.RunPython(forwards, migrations.RunPython.noop)", head=head, **options
         )

@@ -119,6 +119,21 @@ def test_a_postgres_guard_that_is_lost_stops_the_job_and_says_so(
     assert isinstance(errors.from_failure("shop", record.failure), errors.GuardLost)
 
 
+def test_a_guard_that_is_lost_before_the_work_began_is_told_as_such_and_as_no_request(
+    postgres_shop: Project, database: Database
+) -> None:
+    """In the middle of reading the migrations, one of which takes its time."""
+    slow = "import sys, time\nif 'migrate' in sys.argv:\n    print('ready', flush=True)\n    time.sleep(600)"
+    postgres_shop.migration("0004_slow", "", head=slow)
+    with start(postgres_shop.address()) as session:
+        record = listen(session, has_said(b"ready"))
+        guard = next(event for event in record.events("connection") if event["purpose"] == "guard")
+        database.rows(f"SELECT pg_terminate_backend({guard['backend_pid']})")
+        record = listen(session)
+    assert (record.failure.type, record.failure.fault) == ("guard_lost", "server")
+    assert "request" not in record.failure.message
+
+
 def test_a_sqlite_guard_whose_file_is_replaced_is_lost(shop: Project) -> None:
     shop.python("0004_sleeps", SLEEPS)
     with start(shop.address()) as session:

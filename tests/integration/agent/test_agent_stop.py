@@ -227,6 +227,7 @@ def test_a_supervisor_that_is_told_to_terminate_stops_politely(project: Project)
         os.kill(session.pid, signal.SIGTERM)
         record = listen(session)
     assert (record.end.rung, record.end.why) == ("polite", "caller gone")
+    assert (record.failure.type, record.failure.fault) == ("ended_from_outside", "server")
 
 
 def test_threads_that_do_not_end_are_not_waited_for(project: Project) -> None:
