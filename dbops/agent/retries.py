@@ -77,10 +77,15 @@ class Tries:
                 self.rest()
                 if cancel.requested or self.doubt_of_guard():
                     raise
-            state, self.undone = state_anew(connection), None
+            state, self.sentence, self.undone = state_anew(connection), "", None
 
     def doubt_of_guard(self) -> str:
-        return "" if not self.watch.lost and self.watch.guard.is_held() else "the guard is not held any more"
+        try:
+            held = not self.watch.lost and self.watch.guard.is_held()
+        except Exception:
+            # It is the error of the migration that goes on.
+            return "whether the guard is still held could not be read"
+        return "" if held else "the guard is not held any more"
 
     def rest(self) -> None:
         """Without any lock; a cancel ends it at once."""

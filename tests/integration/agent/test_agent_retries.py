@@ -241,6 +241,30 @@ def test_the_state_of_the_project_is_that_before_the_try(bench: Bench) -> None:
     assert "step_failed" not in outcomes(record)
 
 
+def test_what_fails_behind_a_migration_that_was_tried_again_is_another_matter(bench: Bench) -> None:
+    bench.project.write(
+        "shop/apps.py",
+        "from django.apps import AppConfig\nfrom django.db import connection\n"
+        "from django.db.models.signals import post_migrate\n"
+        "def after(**_):\n    with connection.cursor() as cursor:\n"
+        "        cursor.execute('ALTER TABLE counted ADD COLUMN more integer')\n"
+        "class Shop(AppConfig):\n    name = 'shop'\n"
+        "    def ready(self):\n        post_migrate.connect(after, sender=self)\n",
+    )
+    bench.project.migration("0002_alter", 'migrations.RunSQL("LOCK TABLE wanted")')
+    with (
+        hold(bench.database, "counted"),
+        hold(bench.database) as holder,
+        start(bench.address, **bench.wishes(20)) as session,
+    ):
+        record = until_retried(session)
+        holder.rollback()
+        record.frames += listen(session).frames
+    failure = record.failure
+    assert (failure.facts["sqlstate"], failure.facts["recorded_after"]) == ("55P03", [["shop", "0002_alter"]])
+    assert "It was tried" not in failure.message and failure.facts.get("undone") is None
+
+
 def test_an_overridden_migrate_runs_once(bench: Bench) -> None:
     bench.project.write("shop/management/__init__.py", "")
     bench.project.write("shop/management/commands/__init__.py", "")
@@ -309,6 +333,16 @@ def test_a_cancel_ends_the_rest_between_two_tries(bench: Bench, deaf: str) -> No
         record.frames += listen(session).frames
     assert (record.failure.type, record.end.rung, bench.starts()) == ("cancelled", "polite", 1)
     assert record.failure.facts["recorded_after"] == []
+
+
+def test_without_the_guard_nothing_is_tried_again(bench: Bench) -> None:
+    bench.project.python("0002_alter", MARK + LOCK)
+    with hold(bench.database), start(bench.address, **bench.wishes(5, 600_000)) as session:
+        record = until_retried(session)
+        guard = next(event for event in record.events("connection") if event["purpose"] == "guard")
+        bench.database.rows(f"SELECT pg_terminate_backend({guard['backend_pid']})")
+        record.frames += listen(session).frames
+    assert (record.failure.type, bench.starts()) == ("guard_lost", 1)
 
 
 def test_sqlite_knows_nothing_of_it(project: Project, python: str) -> None:
