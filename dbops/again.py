@@ -3,10 +3,15 @@
 from dbops.models import Job
 
 
+def is_repeatable(job: Job) -> bool:
+    """A remedy is not: what it is for stands in the job that it was asked for from."""
+    return job.operation == "migrate"
+
+
 def why_not_again(job: Job) -> str:
     """A sentence; "" when it can. What else may stand in the way is found when it is started."""
-    if job.operation != "migrate":
-        return f"Job {job.pk} was a remedy: it is asked for on the page of the job that shows why."
+    if not is_repeatable(job):
+        return f"Job {job.pk} was a remedy: such a one is asked for on the page of the job that shows why."
     if job.is_active:
         return f"Job {job.pk} is {job.state}: it can be run again when it has ended."
     if not job.database.in_settings:

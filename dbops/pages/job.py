@@ -7,6 +7,7 @@ from django.core.paginator import Page, Paginator
 
 from dbops import conf
 from dbops.access import Role
+from dbops.again import is_repeatable
 from dbops.models import Job, SessionEnding, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
 from dbops.operations import REGISTRY
@@ -75,7 +76,7 @@ class JobPage:
 
     @property
     def can_run_again(self) -> bool:
-        return self.is_final and self.role >= needed_role(self.job.operation)
+        return self.is_final and is_repeatable(self.job) and self.role >= Role.OPERATOR
 
     @property
     def can_resolve(self) -> bool:
@@ -108,11 +109,6 @@ class JobsPage:
     q: str
     state: str
     role: Role
-
-
-def needed_role(operation: str) -> Role:
-    """Who may ask for this operation, and so for it again."""
-    return Role.OPERATOR
 
 
 def title_of(job: Job) -> str:

@@ -8,19 +8,16 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, check, job_or_404, needs
+from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
 from dbops.forms import ConfirmForm
 from dbops.models import Job
 from dbops.pages.again import again_page
-from dbops.pages.job import needed_role
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Role.OPERATOR)
 def again(request: OpsRequest, job_id: int) -> HttpResponse:
     found = job_or_404(job_id)
-    if request.role < needed_role(found.operation):
-        check(request, needed_role(found.operation))
     form = ConfirmForm(request.POST or None)
     if request.method == "GET":
         return _page(request, found, form)

@@ -127,6 +127,21 @@ def test_a_form_that_is_sent_twice_leads_to_its_one_job(operator: Client, ended:
 
 
 @rows
+@pytest.mark.parametrize("operation", ["record", "drop_index"])
+def test_a_remedy_is_asked_for_where_its_reason_stands_and_not_again(
+    people: dict[str, User], ended: Any, operation: str
+) -> None:
+    """What was proven of the schema then is not proven now."""
+    staff = signed_in(people["staff"])
+    arguments = {"app": "shop", "migration": "0002_more", "schema": "public", "index": "i", "job": 1}
+    job = ended(operation=operation, arguments=arguments)
+    assert "Run again" not in text(staff, job.get_absolute_url())
+    answer = post(staff, job)
+    assert answer.status_code == 409 and "was a remedy" in words(answer)
+    assert not Job.objects.exclude(pk=job.pk).exists()
+
+
+@rows
 def test_a_form_of_one_job_does_not_pass_for_that_of_another(operator: Client, ended: Any) -> None:
     job, key = ended(), uuid.uuid4()
     first = launch.again(job, ALICE, key=key).job
