@@ -30,6 +30,8 @@ Fact = Mapping[str, Any]
 # As many as the agent examines at once.
 LIMIT = 20
 SHOWN = 3
+# Reading the catalog waits for who alters a table; the end of a job does not.
+LOCK_TIMEOUT_MS = 2000
 # Where starting it again comes to the same end, or to a worse one.
 IN_THE_WAY = "See on its page what to do before it is started again."
 NAMES = ("app", "name", "schema", "table")
@@ -83,7 +85,11 @@ def _ask(job: Job, names: Pairs) -> Mapping[str, Any]:
         "migrations": names,
         "forbidden_identity": own_identity(),
         "expected_identity": job.identity,
-        "session": {**session(), "application_name": "opsdash examination"},
+        "session": {
+            **session(),
+            "application_name": "opsdash examination",
+            "lock_timeout_ms": LOCK_TIMEOUT_MS,
+        },
     }
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     return door.call(address_of(job.database.target), "examine", arguments, timeout_s=timeout_s)

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     Tables = dict[str, list[Part]]
 
-LACKS_TEMPORARY = (
-    "its role may not make temporary tables, by which opsdash compares "
-    "(GRANT TEMPORARY ON DATABASE lets it): {}"
-)
+# insufficient_privilege, lock_not_available: https://www.postgresql.org/docs/current/errcodes-appendix.html
+WHY = {
+    "42501": "its role may not make temporary tables, by which opsdash compares "
+    "(GRANT TEMPORARY ON DATABASE lets it): {}",
+    "55P03": "somebody holds a lock on one of its tables: {}",
+}
 
 
 def compared(connection: Any, change: Change) -> tuple[Tables, Tables, Tables]:
@@ -41,9 +43,8 @@ def compared(connection: Any, change: Change) -> tuple[Tables, Tables, Tables]:
     except CannotTell:
         raise
     except DatabaseError as problem:
-        if failures.sqlstate(problem) == "42501":
-            raise CannotTell(LACKS_TEMPORARY.format(failures.describe(problem))) from problem
-        raise CannotTell(failures.describe(problem)) from problem
+        words = WHY.get(failures.sqlstate(problem) or "", "{}")
+        raise CannotTell(words.format(failures.describe(problem))) from problem
     except Exception as problem:
         # A field or an index of the project's own takes part in making its table.
         failures.let_a_stop_through(problem)

@@ -10,6 +10,11 @@ from dbops.models import Job, Target
 
 Fact = Mapping[str, Any]
 
+UNDO = (
+    "Undo by hand what is there, where it comes from this migration (what it holds is lost), then start it "
+    "again:"
+)
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -61,7 +66,7 @@ def _partly(job: Job, fact: Fact) -> list[Remedy]:
     first = [Remedy("Drop the invalid index, below.")] if fact["invalid"] else []
     return [
         *first,
-        *_undo(fact, "Undo by hand what is there (what it holds is lost), then start it again:"),
+        *_undo(fact, UNDO),
         Remedy(f"Or: {complete.lower()}, then record it by hand:", (fake(job, fact),)),
     ]
 

@@ -478,13 +478,15 @@ def test_an_examination_of_a_wrong_database_is_refused(tables: Project, database
         examine(tables, *["shop.0001_initial"] * 21)
 
 
-def test_an_examination_does_not_wait_for_a_lock(tables: Project, database: Database) -> None:
+def test_an_examination_waits_for_a_lock_no_longer_than_it_is_told(
+    tables: Project, database: Database
+) -> None:
     tables.migration("0004_size", ADD_SIZE)
     with database.connect(autocommit=False) as other:
         other.execute("LOCK TABLE shop_item IN ACCESS EXCLUSIVE MODE")
         found = one(tables, "shop.0004_size", session={"lock_timeout_ms": 500})
-    assert found["verdict"] in ("untouched", "unknown")
-    assert found["verdict"] == "untouched" or "lock timeout" in found["why"]
+    # Before Postgres 18 it has none to wait for.
+    assert found["verdict"] == "untouched" or found["why"].startswith("somebody holds a lock on one of its")
 
 
 # record
