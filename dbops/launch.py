@@ -242,16 +242,11 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
 
     RefusedError when it is not lost (any more). Afterwards its database is free for other jobs.
     """
-    state = job.resolved_as
-    outcome = (
-        f"{job.how_lost} {actor.name} resolved it as {state}: {reason.rstrip('.')}. "
-        "Whether all of it has ended was not proven by opsdash."
-    )
     with transaction.atomic():
-        # Whoever held it finds that it does not any more.
-        raised: dict[str, Any] = {"fence": F("fence") + 1, "outcome": outcome}
-        raised["error_type"] = job.error_type if job.lost_its_target else "WorkerLost"
-        won = Job.objects.move(job.pk, ["lost"], state, **raised)
+        # Its worker may tell at this very moment how it lost the target.
+        job = Job.objects.select_for_update(of=("self",)).select_related("database__target").get(pk=job.pk)
+        state = job.resolved_as
+        won = Job.objects.move(job.pk, ["lost"], state, **_resolved(job, state, actor, reason))
         act = "job.resolve" if won else "job.resolve.refused"
         AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)
         if won:
@@ -259,6 +254,15 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
             endings.close(job.pk)
             transaction.on_commit(lambda: publish_change(job.pk))
     if not won:
-        job.refresh_from_db()
         raise RefusedError(f"Job {job.pk} is {job.state}, not lost. Nothing was changed.", job)
     return f"Job {job.pk} is resolved as {state}. Its database is free for other jobs."
+
+
+def _resolved(job: Job, state: str, actor: Actor, reason: str) -> dict[str, Any]:
+    return {
+        # Whoever held it finds that it does not any more.
+        "fence": F("fence") + 1,
+        "outcome": f"{job.how_lost} {actor.name} resolved it as {state}: {reason.rstrip('.')}. "
+        "Whether all of it has ended was not proven by opsdash.",
+        "error_type": job.error_type if job.lost_its_target else "WorkerLost",
+    }

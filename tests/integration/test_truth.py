@@ -264,6 +264,19 @@ def announced(session: psycopg.Connection[Any]) -> dict[str, int]:
     return {"backend_pid": session.info.backend_pid, "backend_started": started[0]}
 
 
+def test_what_a_worker_tells_while_staff_looks_at_the_page_counts_for_the_resolution(
+    shop: Target, make_job: MakeJob
+) -> None:
+    job = lost(shop, make_job)
+    told = {"how_lost": "Cancelled by alice, and the line was cut.", "concluded": "cancelled"}
+    _write_lost(Job.objects.get(pk=job.pk), Result("lost", "It is not proven.", facts=told), Redactor(()))
+    assert launch.resolve(job, ALICE, "looked") == (
+        f"Job {job.pk} is resolved as cancelled. Its database is free for other jobs."
+    )
+    job.refresh_from_db()
+    assert job.state == "cancelled" and job.outcome.startswith("Cancelled by alice, and the line was cut.")
+
+
 def test_a_lost_job_whose_target_cannot_be_inspected_stays_lost_and_says_why(
     shop: Target, make_job: MakeJob
 ) -> None:
