@@ -18,13 +18,25 @@ PAUSE_S = 2.0
 
 
 class LateWrites:
-    """In their order. Each can be made twice: the acknowledgement of a commit may have been lost."""
+    """In their order, as many together as wait. `tell` is written behind each such batch, in its transaction,
+    with its number; `stands` says whether the batch of a number is in the rows: the acknowledgement of its
+    commit may have been lost."""
 
-    def __init__(self, job_id: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job_id: int,
+        *,
+        say: Callable[[str], None],
+        tell: Callable[[int], None],
+        stands: Callable[[int], bool],
+    ) -> None:
         self._job_id = job_id
-        self._say = say
+        self._say, self._tell, self._stands = say, tell, stands
         self._writes: list[Write] = []
         self._due_at = self._not_before = 0.0
+        self._batch = 1
+        # How many of the first writes the batch had that nobody acknowledged, or of which one failed.
+        self._unacknowledged = self._one_by_one = 0
 
     def __contains__(self, write: Write) -> bool:
         return write in self._writes
@@ -43,20 +55,19 @@ class LateWrites:
         return bool(self._writes) and time.monotonic() >= self._due_at and self.catch_up()
 
     def catch_up(self) -> bool:
-        """Write all; False when our database still does not answer."""
-        if self._writes and time.monotonic() < self._not_before:
-            return False
-        try:
-            self._write_at_once()
-            while self._writes:
-                self._write_first()
-        except FenceLostError:
-            raise
-        except Exception as error:
-            if not is_away(error):
+        """Write all; False when our database still does not answer. Raises FenceLostError."""
+        while self._writes:
+            if time.monotonic() < self._not_before:
+                return False
+            try:
+                self._write_some()
+            except FenceLostError:
                 raise
-            self.wait(error)
-            return False
+            except Exception as error:
+                if is_away(error):
+                    self.wait(error)
+                    return False
+                self._leave_one_out(error)
         return True
 
     def wait(self, error: Exception) -> None:
@@ -64,29 +75,31 @@ class LateWrites:
         connection.close()
         self._not_before = time.monotonic() + PAUSE_S
 
-    def _write_at_once(self) -> None:
-        """In one transaction; where one of them cannot be written, each is tried by itself afterwards."""
-        try:
-            with transaction.atomic():
-                for write in self._writes:
-                    write()
-        except FenceLostError:
-            raise
-        except Exception as error:
-            if is_away(error):
-                raise
+    def _write_some(self) -> None:
+        if self._unacknowledged and self._stands(self._batch):
+            self._forget(self._unacknowledged)
             return
-        self._writes.clear()
+        some = self._writes[:1] if self._one_by_one else list(self._writes)
+        self._unacknowledged = len(some)
+        with transaction.atomic():
+            for write in some:
+                write()
+            self._tell(self._batch)
+        self._forget(len(some))
 
-    def _write_first(self) -> None:
-        """One that cannot be kept must not stop the target in the middle of its work."""
-        try:
-            self._writes[0]()
-        except FenceLostError:
-            raise
-        except Exception as error:
-            if is_away(error):
-                raise
+    def _forget(self, written: int) -> None:
+        del self._writes[:written]
+        self._one_by_one = max(0, self._one_by_one - written)
+        self._unacknowledged = 0
+        self._batch += 1
+
+    def _leave_one_out(self, error: Exception) -> None:
+        """Which of them cannot be kept shows when each is tried by itself. It must not stop the target in the
+        middle of its work."""
+        if self._unacknowledged > 1:
+            self._one_by_one = self._unacknowledged
+        else:
             logger.exception("job %s: a step is not kept", self._job_id)
             self._say(f"a step could not be kept ({type(error).__name__}); the job goes on")
-        self._writes.pop(0)
+            self._forget(1)
+        self._unacknowledged = 0

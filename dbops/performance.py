@@ -65,7 +65,7 @@ class Performance:
         self._lock_wait = LockWait(recorder.redactor.clean)
         # What the agent reported besides its answer: known also when there is no answer.
         self.facts: dict[str, Any] = {}
-        self._late = LateWrites(job.pk, self.say)
+        self._late = LateWrites(job.pk, say=self.say, tell=self.steps.tell, stands=self.steps.stands)
         self._cancelled_at = 0.0
         self._session: door.Session | None = None
 

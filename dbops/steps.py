@@ -1,5 +1,4 @@
-"""The steps of a job in the rows, as an operation reports them. Each write is whole or not at all, and one
-whose acknowledgement was lost finds its own rows when it is tried again: it counts once."""
+"""The steps of a job in the rows, as an operation reports them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,13 +41,10 @@ class Steps:
         if not named.filter(state="pending").update(**begun) and not named.filter(state="running").exists():
             position = self._next_position()
             Step.objects.create(job_id=self.job_id, position=position, kind=kind, name=name, **begun)
-        Job.objects.touch(self.job_id, self.fence)
 
-    @transaction.atomic(savepoint=False)
     def end(self, name: str, state: str, *, duration_ms: int, statements: int | None = None) -> None:
         running = Step.objects.filter(job_id=self.job_id, name=name, state="running")
         running.update(state=state, duration_ms=duration_ms, statements=statements)
-        Job.objects.touch(self.job_id, self.fence, done_count=self._done())
 
     @transaction.atomic(savepoint=False)
     def retry(self, name: str, *, attempts: int, duration_ms: int, statements: int | None = None) -> None:
@@ -62,7 +58,14 @@ class Steps:
             Step.objects.create(
                 job_id=self.job_id, position=step.position, kind=step.kind, name=name, **again
             )
-        Job.objects.touch(self.job_id, self.fence)
+
+    def tell(self, batch: int) -> None:
+        """That there is news, and how many are done: once behind as many changes as came together, in one
+        transaction with them. FenceLostError undoes them: the job is another's."""
+        Job.objects.touch(self.job_id, self.fence, done_count=self._done(), batches_written=batch)
+
+    def stands(self, batch: int) -> bool:
+        return Job.objects.filter(pk=self.job_id, batches_written__gte=batch).exists()
 
     def close(self, state: str, recorded: list[list[str]] | None = None) -> None:
         """At the job's end: what still runs ended as the job did, what never began was not reached; and a

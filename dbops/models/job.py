@@ -196,6 +196,8 @@ class Job(models.Model):
     backend_started = models.PositiveBigIntegerField(null=True, blank=True)
     # Which lock it waits for and who is in the way (see dbops.lockwait); null: it waits for none.
     lock_wait = models.JSONField(null=True, blank=True)
+    # Of its worker's late writes: one whose acknowledgement was lost is known by its number.
+    batches_written = models.PositiveIntegerField(default=0)
     # before / after: {"plan": [[app, name]], "recorded": [[app, name]], ...}
     facts = models.JSONField(default=dict)
     last_line = models.PositiveIntegerField(default=0)
