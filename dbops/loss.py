@@ -13,7 +13,7 @@ from dbops.finding import Finding, Pairs, look, why_unread
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
 from dbops.models.job import WORKED_ON
-from dbops.steps import MIGRATION, Steps
+from dbops.steps import MIGRATION, POST_MIGRATE, Steps
 from dbops.transcript.live import publish_change
 from dbops.truth import at_rest, its_own, pairs, recorded_words, still_lost, unapplied_words
 
@@ -116,9 +116,12 @@ def words(job: Job, finding: Finding, recorded: Pairs | None, missing: Pairs) ->
 
 
 def unseen(job: Job) -> str:
-    """What had begun and is no migration (post_migrate): nothing that is recorded shows its end."""
-    begun = job.steps.exclude(kind=MIGRATION).filter(state__in=["running", "failed"])
-    return ", ".join(begun.values_list("name", flat=True))
+    """What is no migration and was not heard to end (post_migrate): nothing that is recorded shows that."""
+    others = dict(job.steps.exclude(kind=MIGRATION).values_list("name", "state"))
+    if job.operation == "migrate":
+        # That it began may have been on its way when the worker vanished.
+        others.setdefault(POST_MIGRATE, "pending")
+    return ", ".join(name for name, state in others.items() if state != "succeeded")
 
 
 def recorded_since(job: Job, finding: Finding) -> Pairs | None:

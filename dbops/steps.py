@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from dbops.models import Job, Step
 from dbops.models.clock import now
 
-MIGRATION = "migration"
+MIGRATION, POST_MIGRATE = "migration", "post_migrate"
 
 
 @dataclass(frozen=True)

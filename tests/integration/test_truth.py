@@ -384,8 +384,21 @@ def test_a_lost_job_that_did_all_its_work_succeeded(shop: Target, make_job: Make
     run(shop, app="customers")
     job = lost(shop, make_job)
     Step.objects.create(job=job, position=1, kind="migration", name="customers.0001_initial", state="running")
+    Step.objects.create(job=job, position=2, kind="post_migrate", name="post_migrate", state="succeeded")
     assert look(job).state == "succeeded"
     assert job.facts["recorded"] == [["customers", "0001_initial"]]
+
+
+def test_a_lost_job_of_which_the_end_of_post_migrate_was_not_heard_did_not_succeed(
+    shop: Target, make_job: MakeJob
+) -> None:
+    """That it began may have waited in the memory of the worker that vanished."""
+    run(shop, app="customers")
+    job = lost(shop, make_job)
+    Step.objects.create(job=job, position=1, kind="migration", name="customers.0001_initial", state="running")
+    assert look(job).state == "failed"
+    assert job.facts["recorded"] == [["customers", "0001_initial"]]
+    assert "Nothing that is recorded shows whether post_migrate came to its end." in job.outcome
 
 
 def test_a_lost_job_that_was_asked_to_stop_is_cancelled(shop: Target, make_job: MakeJob) -> None:
