@@ -399,9 +399,9 @@ def test_the_page_asks_one_question_more(
     staff = signed_in(people, "staff")
     url = failed.get_absolute_url()
     staff.get(url)
-    # Session, person, job, steps, two for its lines; and the jobs that came later.
-    with django_assert_num_queries(7):
+    # Session, person, job, steps, sessions asked to end, repeats, two for its lines; and later jobs.
+    with django_assert_num_queries(9):
         staff.get(url)
     Job.objects.filter(pk=failed.pk).update(facts={})
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         staff.get(url)

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from celery import current_app
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, connections
@@ -36,6 +37,15 @@ transactional = pytest.mark.django_db(transaction=True)
 rows = pytest.mark.django_db
 MakeJob = Callable[..., Job]
 QUICK: Any = {"OPSDASH_HEARTBEAT_S": "1"}
+
+
+@pytest.fixture(autouse=True)
+def nobody_of_another_test(db: None) -> None:
+    """A worker of a test before may have told of itself behind the clearing up, and messages may wait."""
+    Worker.objects.all().delete()
+    with current_app.producer_or_acquire() as producer:
+        for queue in ("jobs", "inspect", "warehouse", "warehouse-inspect"):
+            producer.channel.queue_purge(queue)
 
 
 @pytest.fixture
