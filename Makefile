@@ -3,8 +3,8 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run manage test machine lint types unit agent integration browser faults faults-fast containers \
-  compose-smoke clean-state
+.PHONY: help run manage test machine lint types unit agent integration browser faults faults-fast benchmarks \
+  containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -18,6 +18,7 @@ help:
 	@echo 'make test          all of: lint types unit integration browser agent faults-fast; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
 	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
+	@echo 'make benchmarks    the figures of docs/benchmarks.md'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
 	@echo 'make clean-state   remove the databases, logs and passwords that make run keeps'
 
@@ -63,6 +64,10 @@ faults: .venv/.ready-for-test
 
 faults-fast: .venv/.ready-for-test
 	$(WITH_SERVICES) --programs -- python -m pytest tests/faults -m "not slow" $(ARGS)
+
+# What docs/benchmarks.md has its figures from.
+benchmarks: .venv/.ready-for-test
+	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test
