@@ -18,7 +18,8 @@ from dbops import aftermath, launch
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.loss import resolve_lost
-from dbops.models import AuditEvent, Job, Step, Target, TargetDatabase
+from dbops.models import AuditEvent, Job, Step, Target, TargetDatabase, TargetVariable
+from dbops.redaction import MASK
 from tests.integration.conftest import ALICE, PASSWORD, MakeTarget, default_of
 from tests.integration.reading import page
 from tests.integration.test_bad_migrations import as_superuser, databases, recorded, run
@@ -294,6 +295,20 @@ def test_an_examination_that_fails_changes_nothing_of_the_end(
     assert "was not compared: opsdash itself failed (ZeroDivisionError)." in job.outcome
     text = page(job.get_absolute_url())
     assert "not compared" in text and "Whether the database holds invalid indexes is not known." in text
+
+
+def test_a_secret_in_the_error_of_an_examination_is_masked(
+    project: Project, mini: Target, make_job: Callable[..., Job]
+) -> None:
+    """Under a name that does not sound like one: the target itself cannot know it."""
+    licence = TargetVariable(target=mini, name="LICENCE")
+    licence.keep("canary-4711", secret=True)
+    licence.save()
+    project.settings("\nimport os\nraise ValueError(os.environ['LICENCE'])\n")
+    job = make_job(default_of(mini), state="lost")
+    facts = aftermath.behind(job, [["shop", "0002_next"]])
+    assert "canary-4711" not in repr(facts) + aftermath.words(job, facts)
+    assert MASK in facts["examined"][0]["why"] and MASK in aftermath.words(job, facts)
 
 
 def test_a_lost_job_is_examined_when_it_is_ended_by_evidence(
