@@ -106,7 +106,7 @@ def left_by(role: Role, job: Job) -> Left | None:
     if "examined" not in job.facts:
         return None
     indexes = job.facts["invalid_indexes"]
-    since = Job.objects.filter(database_id=job.database_id, pk__gt=job.pk, changing=True)
+    since = Job.objects.later_than(job).filter(changing=True)
     return Left(
         [Examined(job, fact, role) for fact in job.facts["examined"]],
         None if indexes is None else [InvalidIndex(job, fact, role) for fact in indexes],

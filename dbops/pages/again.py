@@ -111,7 +111,7 @@ def again_page(role: Role, job: Job) -> AgainPage:
     target, inspection = job.database.target, latest_done(job.database.target)
     part = database_part(role, job.database, inspection)
     then = [name.split(".", 1) for name in job.facts["plan"]] if "plan" in job.facts else None
-    later = Job.objects.filter(database=job.database, pk__gt=job.pk).order_by("-pk")[:LATER_SHOWN]
+    later = Job.objects.later_than(job).select_related("database__target").order_by("-pk")[:LATER_SHOWN]
     configured = AuditEvent.objects.filter(target=target.name, act="target.change", at__gt=job.created_at)
     return AgainPage(
         job=job,

@@ -408,15 +408,38 @@ def test_an_operator_is_refused_a_remedy_and_that_is_audited(
     assert not Job.objects.exclude(pk=failed.pk).exists()
 
 
+def test_what_stands_there_is_of_before_the_jobs_that_worked_on_the_same_database_since(
+    failed: Job, make_job: Callable[..., Job], make_database: Callable[..., TargetDatabase]
+) -> None:
+    """Through whatever target and alias; one that never began changed nothing."""
+    Job.objects.filter(pk=failed.pk).update(identity="postgres:1:1")
+    TargetDatabase.objects.update(identity="postgres:1:1")
+    elsewhere = make_database("other")
+    ended = {"state": "cancelled", "finished_at": timezone.now()}
+    make_job(failed.database, identity="postgres:1:1", **ended)
+    make_job(elsewhere, identity="postgres:1:2", started_at=timezone.now(), **ended)
+    assert "worked there since" not in page(failed.get_absolute_url())
+    later = make_job(elsewhere, identity="postgres:1:1", started_at=timezone.now(), **ended)
+    assert f"Job {later.pk} worked there since." in page(failed.get_absolute_url())
+
+
+def test_of_unknown_identities_none_is_called_the_same(
+    failed: Job, make_job: Callable[..., Job], make_database: Callable[..., TargetDatabase]
+) -> None:
+    ended = {"state": "failed", "started_at": timezone.now(), "finished_at": timezone.now()}
+    make_job(make_database("other"), **ended)
+    assert "worked there since" not in page(failed.get_absolute_url())
+
+
 def test_the_page_asks_one_question_more(
     failed: Job, people: dict[str, User], django_assert_num_queries: Any
 ) -> None:
     staff = signed_in(people, "staff")
     url = failed.get_absolute_url()
     staff.get(url)
-    # Session, person, job, steps, two for its lines; and the jobs that came later.
-    with django_assert_num_queries(7):
+    # Session, person, job, steps, ended sessions, repeats, two for its lines; and the job that came later.
+    with django_assert_num_queries(9):
         staff.get(url)
     Job.objects.filter(pk=failed.pk).update(facts={})
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         staff.get(url)
