@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from dbops import conf
 from dbops.access import Role
-from dbops.again import same_database_is_known, why_not_again
+from dbops.again import why_not_again
+from dbops.elsewhere import same_database_is_known
 from dbops.inspection.knowledge import latest_done, report_of
 from dbops.models import AuditEvent, Inspection, Job, Target
 from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in

@@ -408,6 +408,39 @@ def test_an_operator_is_refused_a_remedy_and_that_is_audited(
     assert not Job.objects.exclude(pk=failed.pk).exists()
 
 
+@pytest.mark.parametrize("remedy", ["record", "invalid_index"])
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({"in_settings": False}, "the settings of shop do not name the alias default any more"),
+        (
+            {"identity": "postgres:1:2", "name": "other"},
+            "the alias default leads to another database now: to other, not to shop",
+        ),
+        ({"identity": ""}, "the alias default does not tell which database it leads to now"),
+    ],
+)
+def test_a_remedy_is_for_the_database_that_its_job_was_asked_for_and_for_no_other(
+    failed: Job, people: dict[str, User], remedy: str, now: dict[str, Any], words: str
+) -> None:
+    Job.objects.filter(pk=failed.pk).update(identity="postgres:1:1", database_name="shop")
+    TargetDatabase.objects.update(**{"identity": "postgres:1:1", "name": "shop", **now})
+    staff, url = signed_in(people, "staff"), reverse(remedy, args=[failed.pk])
+    name = failed.facts["examined"][0]["name"]
+    asked = {"migration": f"shop.{name}", "schema": "public", "index": name}
+    left = staff.get(failed.get_absolute_url()).content.decode()
+    button = "Record it as applied" if remedy == "record" else "Drop the invalid index"
+    assert f"{button}: {words}" in left and f'href="{url}?' not in left
+    assert f"meant for the database that this job was asked for: {words}." in " ".join(left.split())
+    page = staff.get(url, asked).content.decode()
+    assert f"It is not offered: {words}." in page and "remedy_form" not in page
+    answer = staff.post(url, {**asked, "key": str(uuid.uuid4())})
+    assert answer.status_code == 409 and words in answer.content.decode()
+    act = "job.record.refused" if remedy == "record" else "job.drop_index.refused"
+    assert words in AuditEvent.objects.get(act=act, actor="staff").reason
+    assert not Job.objects.exclude(pk=failed.pk).exists()
+
+
 def test_what_stands_there_is_of_before_the_jobs_that_worked_on_the_same_database_since(
     failed: Job, make_job: Callable[..., Job], make_database: Callable[..., TargetDatabase]
 ) -> None:
