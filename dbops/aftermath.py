@@ -62,11 +62,12 @@ def behind(job: Job, names: Pairs, unreadable: str = "") -> dict[str, Any]:
         return {}
     if unreadable:
         return not_compared(names, unreadable)
+    redactor = Redactor(())
     try:
         redactor = Redactor(secrets_of(job.database.target))
         answer = _ask(job, names)
     except (TargetError, CannotUnsealError) as error:
-        return not_compared(names, str(error).partition(" Nothing was changed.")[0])
+        return not_compared(names, redactor.clean(str(error)).partition(" Nothing was changed.")[0])
     except Exception as error:
         if is_away(error):
             raise

@@ -122,6 +122,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         lost = self.filter(due, pk=job_id, state="lost")
         return lost.update(look_again_at=Now() + timedelta(seconds=pause_s)) == 1
 
+    def later_than(self, job: "Job") -> "JobQuerySet":
+        """Those that began since: through its alias, or through another one that leads to the same database.
+        Where no identity is known, only the first are known."""
+        here = Q(database_id=job.database_id)
+        if job.identity:
+            here |= Q(identity=job.identity)
+        return self.filter(here, pk__gt=job.pk, started_at__isnull=False)
+
     def waiting(self, seconds: float) -> "JobQuerySet":
         """Queued and not published for this long: its message may be lost."""
         return self.filter(state="queued", published_at__lt=Now() - timedelta(seconds=seconds))
@@ -209,6 +217,7 @@ class Job(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["database", "-id"], name="job_of_database"),
+            models.Index(fields=["identity", "-id"], name="job_of_identity"),
             models.Index(fields=["state", "heartbeat_at"], name="job_alive", condition=Q(state__in=ACTIVE)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
         ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from dbops import aftermath
 from dbops.access import Role
+from dbops.elsewhere import why_elsewhere
 from dbops.models import Job
 from dbops.pages.remedies import Remedy, remedies
 
@@ -68,8 +69,8 @@ class Examined:
 
     @property
     def record_refused(self) -> str:
-        """Why there is no button where one is offered to others."""
-        return "" if self.role >= Role.STAFF else STAFF
+        """Why there is no button although it is proven."""
+        return why_elsewhere(self.job) or needed_role(self.role)
 
     @property
     def remedies(self) -> list[Remedy]:
@@ -89,16 +90,24 @@ class InvalidIndex:
     @property
     def refused(self) -> str:
         """Why there is no button."""
-        return aftermath.why_not_drop(self.job, self.fact) or ("" if self.role >= Role.STAFF else STAFF)
+        return (
+            aftermath.why_not_drop(self.job, self.fact) or why_elsewhere(self.job) or needed_role(self.role)
+        )
+
+
+def needed_role(role: Role) -> str:
+    return "" if role >= Role.STAFF else STAFF
 
 
 @dataclass(frozen=True)
 class Left:
-    """`indexes` None: whether there are invalid ones is not known. `later`: a job that worked there since."""
+    """`indexes` None: whether there are invalid ones is not known. `later`: a job that worked there since.
+    `elsewhere`: why what is done now may reach another database, or ""."""
 
     examined: list[Examined]
     indexes: list[InvalidIndex] | None
     later: Job | None
+    elsewhere: str
 
 
 def left_by(role: Role, job: Job) -> Left | None:
@@ -106,9 +115,10 @@ def left_by(role: Role, job: Job) -> Left | None:
     if "examined" not in job.facts:
         return None
     indexes = job.facts["invalid_indexes"]
-    since = Job.objects.filter(database_id=job.database_id, pk__gt=job.pk, changing=True)
+    since = Job.objects.later_than(job).filter(changing=True)
     return Left(
         [Examined(job, fact, role) for fact in job.facts["examined"]],
         None if indexes is None else [InvalidIndex(job, fact, role) for fact in indexes],
         since.only("pk", "state", "operation").order_by("-id").first(),
+        why_elsewhere(job),
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from dbops import conf
 from dbops.access import Role
-from dbops.again import same_database_is_known, why_not_again
+from dbops.again import why_not_again
+from dbops.elsewhere import same_database_is_known
 from dbops.inspection.knowledge import latest_done, report_of
 from dbops.models import AuditEvent, Inspection, Job, Target
 from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in
@@ -111,7 +112,7 @@ def again_page(role: Role, job: Job) -> AgainPage:
     target, inspection = job.database.target, latest_done(job.database.target)
     part = database_part(role, job.database, inspection)
     then = [name.split(".", 1) for name in job.facts["plan"]] if "plan" in job.facts else None
-    later = Job.objects.filter(database=job.database, pk__gt=job.pk).order_by("-pk")[:LATER_SHOWN]
+    later = Job.objects.later_than(job).select_related("database__target").order_by("-pk")[:LATER_SHOWN]
     configured = AuditEvent.objects.filter(target=target.name, act="target.change", at__gt=job.created_at)
     return AgainPage(
         job=job,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbops import aftermath
+from dbops.elsewhere import why_elsewhere
 from dbops.models import Job, Target
 
 Fact = Mapping[str, Any]
@@ -142,7 +143,7 @@ def record_page(job: Job, fact: Fact) -> RemedyPage:
         operation="record",
         arguments={"app": fact["app"], "migration": fact["name"]},
         title=f"Record {name} as applied",
-        refused=aftermath.why_not_record(job, fact),
+        refused=aftermath.why_not_record(job, fact) or why_elsewhere(job),
         words=(
             f"One row is written into django_migrations: {name} counts as applied from then on, and no "
             "migrate applies it again. Nothing else is changed.",
@@ -160,7 +161,7 @@ def drop_page(job: Job, fact: Fact) -> RemedyPage:
         operation="drop_index",
         arguments={"schema": fact["schema"], "index": fact["name"]},
         title=f"Drop the invalid index {name}",
-        refused=aftermath.why_not_drop(job, fact),
+        refused=aftermath.why_not_drop(job, fact) or why_elsewhere(job),
         words=(
             f"{fact['statement']} is performed: the index of {fact['table']} goes, no row is touched, and "
             "who reads or writes the table is not kept waiting.",

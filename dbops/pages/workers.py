@@ -134,7 +134,12 @@ def workers_page(role: Role) -> WorkersPage:
 
 def _at_work(worker: Worker, active: list[Job]) -> list[AtWork]:
     mine = [job for job in active if job.worker == worker.name and job.state in WORKED_ON]
-    return [AtWork(job, title_of(job)) for job in mine]
+    return [AtWork(job, title_of(job)) for job in mine if not _is_of_its_predecessor(job, worker)]
+
+
+def _is_of_its_predecessor(job: Job, worker: Worker) -> bool:
+    """Of one that was killed and had the same name, until the job is called lost."""
+    return job.started_at is not None and job.started_at < worker.started_at
 
 
 def _queue(

@@ -18,7 +18,8 @@ from dbops import aftermath, launch
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.loss import resolve_lost
-from dbops.models import AuditEvent, Job, Step, Target, TargetDatabase
+from dbops.models import AuditEvent, Job, Step, Target, TargetDatabase, TargetVariable
+from dbops.redaction import MASK
 from tests.integration.conftest import ALICE, PASSWORD, MakeTarget, default_of
 from tests.integration.reading import page
 from tests.integration.test_bad_migrations import as_superuser, databases, recorded, run
@@ -296,6 +297,20 @@ def test_an_examination_that_fails_changes_nothing_of_the_end(
     assert "not compared" in text and "Whether the database holds invalid indexes is not known." in text
 
 
+def test_a_secret_in_the_error_of_an_examination_is_masked(
+    project: Project, mini: Target, make_job: Callable[..., Job]
+) -> None:
+    """Under a name that does not sound like one: the target itself cannot know it."""
+    licence = TargetVariable(target=mini, name="LICENCE")
+    licence.keep("canary-4711", secret=True)
+    licence.save()
+    project.settings("\nimport os\nraise ValueError(os.environ['LICENCE'])\n")
+    job = make_job(default_of(mini), state="lost")
+    facts = aftermath.behind(job, [["shop", "0002_next"]])
+    assert "canary-4711" not in repr(facts) + aftermath.words(job, facts)
+    assert MASK in facts["examined"][0]["why"] and MASK in aftermath.words(job, facts)
+
+
 def test_a_lost_job_is_examined_when_it_is_ended_by_evidence(
     project: Project, mini: Target, make_job: Callable[..., Job], postgres_url: str
 ) -> None:
@@ -391,6 +406,62 @@ def test_an_operator_is_refused_a_remedy_and_that_is_audited(
     event = AuditEvent.objects.get(act="refused")
     assert (event.actor, event.details["url"], event.details["needs"]) == ("operator", name, "staff")
     assert not Job.objects.exclude(pk=failed.pk).exists()
+
+
+@pytest.mark.parametrize("remedy", ["record", "invalid_index"])
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({"in_settings": False}, "the settings of shop do not name the alias default any more"),
+        (
+            {"identity": "postgres:1:2", "name": "other"},
+            "the alias default leads to another database now: to other, not to shop",
+        ),
+        ({"identity": ""}, "the alias default does not tell which database it leads to now"),
+    ],
+)
+def test_a_remedy_is_for_the_database_that_its_job_was_asked_for_and_for_no_other(
+    failed: Job, people: dict[str, User], remedy: str, now: dict[str, Any], words: str
+) -> None:
+    Job.objects.filter(pk=failed.pk).update(identity="postgres:1:1", database_name="shop")
+    TargetDatabase.objects.update(**{"identity": "postgres:1:1", "name": "shop", **now})
+    staff, url = signed_in(people, "staff"), reverse(remedy, args=[failed.pk])
+    name = failed.facts["examined"][0]["name"]
+    asked = {"migration": f"shop.{name}", "schema": "public", "index": name}
+    left = staff.get(failed.get_absolute_url()).content.decode()
+    button = "Record it as applied" if remedy == "record" else "Drop the invalid index"
+    assert f"{button}: {words}" in left and f'href="{url}?' not in left
+    assert f"meant for the database that this job was asked for: {words}." in " ".join(left.split())
+    page = staff.get(url, asked).content.decode()
+    assert f"It is not offered: {words}." in page and "remedy_form" not in page
+    answer = staff.post(url, {**asked, "key": str(uuid.uuid4())})
+    assert answer.status_code == 409 and words in answer.content.decode()
+    act = "job.record.refused" if remedy == "record" else "job.drop_index.refused"
+    assert words in AuditEvent.objects.get(act=act, actor="staff").reason
+    assert not Job.objects.exclude(pk=failed.pk).exists()
+
+
+def test_what_stands_there_is_of_before_the_jobs_that_worked_on_the_same_database_since(
+    failed: Job, make_job: Callable[..., Job], make_database: Callable[..., TargetDatabase]
+) -> None:
+    """Through whatever target and alias; one that never began changed nothing."""
+    Job.objects.filter(pk=failed.pk).update(identity="postgres:1:1")
+    TargetDatabase.objects.update(identity="postgres:1:1")
+    elsewhere = make_database("other")
+    ended = {"state": "cancelled", "finished_at": timezone.now()}
+    make_job(failed.database, identity="postgres:1:1", **ended)
+    make_job(elsewhere, identity="postgres:1:2", started_at=timezone.now(), **ended)
+    assert "worked there since" not in page(failed.get_absolute_url())
+    later = make_job(elsewhere, identity="postgres:1:1", started_at=timezone.now(), **ended)
+    assert f"Job {later.pk} worked there since." in page(failed.get_absolute_url())
+
+
+def test_of_unknown_identities_none_is_called_the_same(
+    failed: Job, make_job: Callable[..., Job], make_database: Callable[..., TargetDatabase]
+) -> None:
+    ended = {"state": "failed", "started_at": timezone.now(), "finished_at": timezone.now()}
+    make_job(make_database("other"), **ended)
+    assert "worked there since" not in page(failed.get_absolute_url())
 
 
 def test_the_page_asks_one_question_more(

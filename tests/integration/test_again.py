@@ -294,7 +294,7 @@ def test_what_changed_is_shown(make_target: MakeTarget, project: Project, people
     new = page[page.index("<h3>New since</h3>") :]
     assert new.index("shop.0005_price_again") and "shop.0004_fails" not in new
     assert "not recorded any more" not in page and "is not known.</p>" not in page
-    assert "No later job of opsdash worked on this database." in page
+    assert "No later job of opsdash on this database is known." in page
     # It is run, and does now what it could not then.
     answer = post(client, job)
     again = Job.objects.get(again_of=job)
@@ -387,6 +387,19 @@ def test_what_is_not_known_is_not_called_the_same(operator: Client, ended: Any) 
     assert "Whether what it recorded is still recorded is not known." in page
     assert "not known: nobody looked" in page
     assert page.count("cannot be compared") == 5 and page.count(">the same<") == 1
+
+
+@rows
+def test_later_jobs_are_those_that_began_on_the_same_database_through_whatever_alias(
+    operator: Client, ended: Any, make_job: MakeJob, make_database: MakeDatabase
+) -> None:
+    job, elsewhere = ended(), make_database("copy", identity=IDENTITY)
+    over: dict[str, Any] = {"state": "cancelled", "finished_at": clock.now()}
+    make_job(job.database, identity=IDENTITY, **over)
+    make_job(elsewhere, identity="postgres:1:2", started_at=clock.now(), **over)
+    assert "No later job of opsdash on this database is known." in text(operator, url(job))
+    later = make_job(elsewhere, identity=IDENTITY, started_at=clock.now(), **over)
+    assert f'<a href="/jobs/{later.pk}/">{later.pk}: migrate</a> on copy/default' in text(operator, url(job))
 
 
 @rows

@@ -128,9 +128,9 @@ def test_without_a_worker_of_its_queue_the_pages_say_what_is_waited_for(
     never = "It is inspected by itself within seconds while a worker of the queue warehouse-inspect runs."
     assert never in page(client, warehouse)
     asked = client.post(f"{warehouse.get_absolute_url()}inspections/", follow=True).content.decode()
-    assert "see whether a worker of the queue warehouse-inspect is running" in asked
+    assert "No worker serves the queue warehouse-inspect. It follows when one does: celery" in asked
     job = make_job(warehouse.databases.create(alias="default"), queue="warehouse")
-    assert "waits for a worker of the queue warehouse: none has taken it yet" in page(client, job)
+    assert "No worker serves the queue warehouse. The job waits until one does." in page(client, job)
 
 
 @pytest.mark.parametrize("name", ["status", "plan"])

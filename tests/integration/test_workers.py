@@ -399,6 +399,22 @@ def test_the_page_shows_jobs_at_work_and_what_waits(
 
 
 @rows
+def test_a_worker_holds_no_job_of_the_one_that_had_its_name_before(
+    viewer: Client, make_database: MakeDatabase, make_job: MakeJob, make_worker: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """One that was killed and started again: its job is not called lost yet."""
+    now, mine = clock.now(), {"state": "running", "worker": "jobs@host"}
+    make_worker("jobs@host", started_at=now)
+    before = make_job(make_database("shop"), started_at=now - timedelta(seconds=5), **mine)
+    job = make_job(make_database("blog"), started_at=now + timedelta(seconds=5), **mine)
+    page = text(viewer, "/workers/")
+    assert f"job {job.pk}: migrate on blog" in page and f"job {before.pk}:" not in page
+    (process,) = json.loads(ended("workers", "--json", capsys=capsys)[1])["processes"]
+    assert process["jobs"] == [job.pk]
+
+
+@rows
 def test_different_versions_are_said(viewer: Client, make_worker: Any) -> None:
     make_worker("a@host", versions={"opsdash": "0.1.0", "python": "3.11.2", "celery": "5.6.0"})
     make_worker("b@host", versions={"opsdash": "0.2.0", "python": "3.11.2", "celery": "5.6.0"})

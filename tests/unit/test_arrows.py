@@ -45,12 +45,13 @@ ARROWS: dict[str, set[str]] = {
     "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
-    "again": FOUNDATION,
+    "elsewhere": FOUNDATION,
+    "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
     | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps"},
     "pages": FOUNDATION
-    | {"access", "aftermath", "again", "broker", "endings", "inspection", "lockwait", "operations", "probes"}
-    | {"serving", "steps", "transcript"},
+    | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
+    | {"operations", "probes", "serving", "steps", "transcript"},
     "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
