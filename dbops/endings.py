@@ -4,13 +4,13 @@ Staff asks (`ask`); the worker of the job takes it (`take`) and hands it to its 
 (`answer`); whatever has no answer when the job ends gets one then (`close`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from dbops.lockwait import whom
 from dbops.models import AuditEvent, Job, SessionEnding
@@ -20,7 +20,7 @@ from dbops.models.job import WORKED_ON
 WORDS = {"cancel": "cancel its statement", "terminate": "end the session"}
 TOO_LATE = "The job ended first; nothing was done."
 UNKNOWN = (
-    "It was handed to the target's side, and the job ended before an answer came: whether it was done is not "
+    "The job's worker had taken it, and the job ended before an answer came: whether it was done is not "
     "known. Look for the session on the server."
 )
 IDLE = "idle in transaction"
@@ -63,17 +63,21 @@ def why_not(blocker: Mapping[str, Any], act: str) -> str:
 # Staff
 
 
-def ask(job_id: int, doer: Doer, *, pid: int, backend_start: str, act: str, reason: str) -> str:
-    """Ask for it; the sentence says what happens now. NotNowError when it is not what the page showed."""
+def ask(
+    job_id: int, doer: Doer, *, pid: int, backend_start: str, transaction_start: str, act: str, reason: str
+) -> str:
+    """Ask for it; the sentence says what happens now. NotNowError when it is not what the page showed.
+    `transaction_start` is "" where it was in none."""
     try:
         with transaction.atomic():
             # Its end comes before or after this: what is asked for before gets its answer then.
             job = Job.objects.select_for_update(of=("self",)).get(pk=job_id)
-            found = still_there(job, pid, backend_start, act)
+            found = still_there(job, pid, backend_start, transaction_start, act)
             asked = SessionEnding.objects.create(
                 job=job,
                 pid=pid,
                 backend_start=backend_start,
+                transaction_start=transaction_start,
                 whom=whom(found),
                 act=act,
                 asked_by=doer.user,
@@ -92,7 +96,7 @@ def ask(job_id: int, doer: Doer, *, pid: int, backend_start: str, act: str, reas
         raise NotNowError(same) from None
 
 
-def still_there(job: Job, pid: int, backend_start: str, act: str) -> dict[str, Any]:
+def still_there(job: Job, pid: int, backend_start: str, transaction_start: str, act: str) -> dict[str, Any]:
     found = listed(job, pid)
     if found is None:
         raise NotNowError(f"Pid {pid} is not in the way of job {job.pk} any more. Nothing was done.")
@@ -102,6 +106,11 @@ def still_there(job: Job, pid: int, backend_start: str, act: str) -> dict[str, A
         )
     if why := why_not(found, act):
         raise NotNowError(f"{why} Nothing was done.")
+    if (found.get("transaction_start") or "") != transaction_start:
+        raise NotNowError(
+            f"Pid {pid} is in another transaction by now than the one that was shown, or in none. "
+            "Nothing was done. Look again."
+        )
     return found
 
 
@@ -114,6 +123,7 @@ def record(ending: SessionEnding, doer: Doer, what: str, words: str, **more: Any
         reason=words,
         pid=ending.pid,
         backend_start=ending.backend_start,
+        transaction_start=ending.transaction_start,
         whom=ending.whom,
         **more,
     )
@@ -129,12 +139,13 @@ def note_refusal(job_id: int, doer: Doer, pid: int, act: str, words: str) -> Non
 # The worker
 
 
-def take(job_id: int, fence: int) -> Iterator[SessionEnding]:
-    """Those that this worker, who holds the job, is to hand on. Each is given to one worker, and once."""
+def take(job_id: int, fence: int, handed_on: Collection[int]) -> Iterator[SessionEnding]:
+    """Those that this worker, who holds the job, is to hand on: all without an answer but those whose ids it
+    has `handed_on`. `sent_at` does not tell them apart: its commit may not have been acknowledged."""
     mine = Job.objects.filter(pk=OuterRef("job_id"), fence=fence, state__in=WORKED_ON)
-    unsent = SessionEnding.objects.filter(Exists(mine), job_id=job_id, sent_at=None, outcome="")
-    for ending in unsent.order_by("pk"):
-        if unsent.filter(pk=ending.pk).update(sent_at=Now()):
+    left = SessionEnding.objects.filter(Exists(mine), job_id=job_id, outcome="").exclude(pk__in=[*handed_on])
+    for ending in left.order_by("pk"):
+        if left.filter(pk=ending.pk).update(sent_at=Coalesce("sent_at", Now())):
             yield ending
 
 

@@ -76,9 +76,11 @@ class ResolutionForm(forms.Form):
 
 
 class SessionForm(forms.Form):
-    """Staff ends a session that keeps a job waiting; `backend_start` says which one the page showed."""
+    """Staff ends a session that keeps a job waiting; both starts say which one, in which
+    transaction, the page showed."""
 
     backend_start = forms.CharField(max_length=50, widget=forms.HiddenInput)
+    transaction_start = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
     reason = forms.CharField(max_length=500, error_messages={"required": "Say why. Nothing was done."})
 
 

@@ -20,9 +20,10 @@ HELD = (*WORKED_ON, "lost")
 class Heartbeat:
     """While it is open: beats every HEARTBEAT_S, and looks twice a second whether a person asked to stop.
 
-    `ending_asked` is set when staff wants a session ended that is in the way of the job; who hands it on
-    clears it. `cancel_asked` and `fence_lost` are set once and for all. When our database does not answer,
-    nothing is set: the work goes on. A job that was called lost meanwhile is taken back.
+    `ending_asked` is set when staff wants a session ended that is in the way of the job, and again until that
+    is answered; who hands it on clears it. `cancel_asked` and `fence_lost` are set once and for all. When our
+    database does not answer, nothing is set: the work goes on. A job that was called lost meanwhile is taken
+    back.
     """
 
     def __init__(self, job: Job) -> None:
@@ -69,5 +70,5 @@ class Heartbeat:
             self.cancel_asked.set()
         if state not in HELD:
             self.fence_lost.set()
-        if SessionEnding.objects.filter(job_id=self._job_id, sent_at=None, outcome="").exists():
+        if SessionEnding.objects.filter(job_id=self._job_id, outcome="").exists():
             self.ending_asked.set()

@@ -67,6 +67,8 @@ class Performance:
         self.facts: dict[str, Any] = {}
         self._late = LateWrites(job.pk, say=self.say, tell=self.steps.tell, stands=self.steps.stands)
         self._cancelled_at = 0.0
+        # Ids of the endings that the agent was told of.
+        self._handed_on: set[int] = set()
         self._session: door.Session | None = None
 
     @property
@@ -200,11 +202,13 @@ class Performance:
             session.cancel()
 
     def _hand_endings_on(self, session: door.Session) -> None:
-        """Where our database fails, it is asked again: what has not been sent will be asked for anew."""
+        """Each once. Where our database fails, it is asked again for those that were not handed on."""
         self.heartbeat.ending_asked.clear()
         try:
-            for asked in endings.take(self.job.pk, self.job.fence):
-                session.end_session(asked.pk, asked.pid, asked.backend_start, asked.act)
+            for asked in endings.take(self.job.pk, self.job.fence, self._handed_on):
+                self._handed_on.add(asked.pk)
+                starts = asked.backend_start, asked.transaction_start or None
+                session.end_session(asked.pk, asked.pid, *starts, asked.act)
         except Exception as error:
             if not is_away(error):
                 raise

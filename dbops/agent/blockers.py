@@ -6,10 +6,10 @@ list when it is over; {waits: [], problem} once, where it cannot be seen.
 wait: pid, mode, locktype, relation or null, waited_s, blockers: those in its way first, behind them what
 these wait for in turn.
 blocker: pid, direct (in the way of the job itself), user, application_name, client, backend_type,
-backend_start (text, to the microsecond, in UTC; null where this role may not see it), connected_s,
-transaction_s, state, state_s, query (without its values), hidden (the role may not see the latter ones), held
-(modes), waits_for {mode, locktype, relation} or null, blocked_by [pid]; or, of a prepared transaction, pid 0,
-direct, gid, user, prepared_s, held.
+backend_start (text, to the microsecond, in UTC; null where this role may not see it), transaction_start (as
+that; null also where it is in no transaction), connected_s, transaction_s, state, state_s, query (without its
+values), hidden (the role may not see the latter ones), held (modes), waits_for {mode, locktype, relation} or
+null, blocked_by [pid]; or, of a prepared transaction, pid 0, direct, gid, user, prepared_s, held.
 
 Durations are seconds by the server's own clock.
 """
@@ -81,11 +81,13 @@ SELECT p.gid, p.owner::text, extract(epoch FROM clock_timestamp() - p.prepared):
 """.replace("(same)", SAME)
 SESSIONS_SQL = """
 SELECT pid, usename::text, application_name, COALESCE(host(client_addr), ''), backend_type,
-       {start}, {connected}, {transaction}, state, {changed}, query, pg_blocking_pids(pid)
+       {start}, {transaction_start}, {connected}, {transaction}, state, {changed}, query,
+       pg_blocking_pids(pid)
   FROM pg_stat_activity
  WHERE pid = ANY(%s)
 """.format(
     start=START.format("backend_start"),
+    transaction_start=START.format("xact_start"),
     connected="extract(epoch FROM clock_timestamp() - backend_start)::float",
     transaction="extract(epoch FROM clock_timestamp() - xact_start)::float",
     changed="extract(epoch FROM clock_timestamp() - state_change)::float",
@@ -244,7 +246,8 @@ def reached_from(near: list[int], sessions: dict[int, tuple[Any, ...]]) -> list[
 def blocker(
     row: tuple[Any, ...], direct: bool, held: list[str], wanted: dict[str, Any] | None
 ) -> dict[str, Any]:
-    pid, user, name, client, kind, start, connected_s, transaction_s, state, state_s, query, blocked_by = row
+    pid, user, name, client, kind, start, transaction_start, connected_s, transaction_s, *others = row
+    state, state_s, query, blocked_by = others
     hidden = query == HIDDEN
     return {
         "pid": pid,
@@ -254,6 +257,7 @@ def blocker(
         "client": client,
         "backend_type": kind,
         "backend_start": start,
+        "transaction_start": transaction_start,
         "connected_s": seconds(connected_s),
         "transaction_s": seconds(transaction_s),
         "state": state,

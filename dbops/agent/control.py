@@ -28,7 +28,7 @@ _endings: "collections.deque[dict[str, Any]]" = collections.deque()
 
 def line_of(ending: dict[str, Any]) -> bytes:
     """b"" where it is none."""
-    wanted = {name: ending.get(name) for name in ("id", "pid", "backend_start", "act")}
+    wanted = {name: ending.get(name) for name in ("id", "pid", "backend_start", "transaction_start", "act")}
     line = json.dumps(wanted).encode("ascii") + b"\n"
     return line if len(line) <= LONGEST else b""
 

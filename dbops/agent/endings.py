@@ -1,7 +1,9 @@
 """Ending another session on the target's server, as staff asked: its statement, or all of it.
 
-Event session_ended {id, done, words}. done: done, gone (it was not there any more), not_allowed, refused (a
-session of this very job), failed.
+Only in the transaction that was shown: a session of a pool is somebody else's in the next one.
+
+Event session_ended {id, done, words}. done: done, gone (it, or that transaction, was over already),
+not_allowed, refused (a session of this very job), failed.
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ FIND_SQL = "SELECT pid FROM pg_stat_activity WHERE pid = %s AND (start) = %s".re
     "(start)", blockers.START.format("backend_start")
 )
 ACT_SQL = FIND_SQL.replace("SELECT pid", "SELECT {act}(pid)")
+ACT_SQL += " AND (start) IS NOT DISTINCT FROM %s".replace("(start)", blockers.START.format("xact_start"))
+MOVED_ON = (
+    "The session has moved on since: it is in another transaction than the one that was shown, or in none. "
+    "Nothing was done."
+)
 OURS_SQL = """
 SELECT pid = pg_backend_pid() OR pid = ANY(%s) OR application_name = ANY(%s)
   FROM pg_stat_activity WHERE pid = %s
@@ -59,17 +66,19 @@ class Endings:
             return "failed", f"The agent knows no act {act!r}. Nothing was done."
         try:
             with self.guard.mine:
-                return self.act(int(pid), str(start), act)
+                return self.act(int(pid), str(start), asked["transaction_start"], act)
         except Exception as problem:
             if failures.sqlstate(problem) == NO_RIGHT:
                 return "not_allowed", self.lacking(int(pid), problem)
             return "failed", f"It could not be asked of the server: {failures.describe(problem)}."
 
-    def act(self, pid: int, start: str, act: str) -> tuple[str, str]:
+    def act(self, pid: int, start: str, transaction_start: str | None, act: str) -> tuple[str, str]:
         ours = self.guard.rows(OURS_SQL, [list(self.looks.pids), self.looks.names, pid])
         if ours and ours[0][0]:
             return "refused", "It is a session of this very job. Nothing was done: cancel the job instead."
-        rows = self.guard.rows(ACT_SQL.format(act=ACTS[act]), [pid, start])
+        rows = self.guard.rows(ACT_SQL.format(act=ACTS[act]), [pid, start, transaction_start])
+        if not rows and self.guard.rows(FIND_SQL, [pid, start]):
+            return "gone", MOVED_ON
         if not rows or not rows[0][0]:
             return "gone", "The session had gone already. Nothing was done."
         if act == "cancel":

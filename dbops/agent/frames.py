@@ -18,8 +18,9 @@ type         fields
 hello        protocol, python "3.11.7", executable, pid
 request      protocol, verb, arguments {}, launcher [], settings_module, cwd, env {}, grace_s (of one rung)
 cancel
-end_session  id, pid, backend_start, act: "cancel" (its statement) or "terminate" (the session); of another
-             session on the target's server, while perform works. Answered by the event session_ended.
+end_session  id, pid, backend_start, transaction_start (both as blockers told them, the latter or null), act:
+             "cancel" (its statement) or "terminate" (the session); of another session on the target's
+             server, while perform works. Answered by the event session_ended.
 output       raw: what the target wrote to its stdout or stderr, byte for byte
 event        name, data {}: see the verb, blockers (lock_wait) and endings (session_ended)
 answer       data {}: see the verb

@@ -11,8 +11,8 @@ SAME_UNANSWERED = "session_ending_once_until_answered"
 
 
 class SessionEnding(models.Model):
-    """Taken by the job's worker at most once (`sent_at`), done by its agent. `outcome` and `answer` come
-    together, once: what became of it is never guessed."""
+    """Taken by the job's worker (`sent_at`), which hands it to its agent at most once. `outcome` and `answer`
+    come together, once: what became of it is never guessed."""
 
     class Act(models.TextChoices):
         CANCEL = "cancel", "cancel its statement"
@@ -31,6 +31,8 @@ class SessionEnding(models.Model):
     # Together they are one session: a pid is used again.
     pid = models.PositiveIntegerField()
     backend_start = models.CharField(max_length=50)
+    # The session may be another one's in its next transaction; "" where it was in none.
+    transaction_start = models.CharField(max_length=50, blank=True)
     # Who it was, as the page showed it: `psql, role shop`.
     whom = models.CharField(max_length=500, blank=True)
     act = models.CharField(max_length=20, choices=Act.choices)
@@ -49,15 +51,12 @@ class SessionEnding(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(
-                fields=["job"], name="session_ending_to_send", condition=Q(sent_at=None, outcome="")
-            ),
             models.Index(fields=["job", "-id"], name="session_ending_of_job"),
         ]
         constraints = [
             models.UniqueConstraint(
                 name=SAME_UNANSWERED,
-                fields=["job", "pid", "backend_start", "act"],
+                fields=["job", "pid", "backend_start", "transaction_start", "act"],
                 condition=Q(outcome=""),
             ),
             models.CheckConstraint(

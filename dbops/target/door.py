@@ -164,12 +164,16 @@ class Session:
             if self._requested:
                 self._streams.write(CANCEL)
 
-    def end_session(self, ending: int, pid: int, backend_start: str, act: str) -> None:
+    def end_session(
+        self, ending: int, pid: int, backend_start: str, transaction_start: str | None, act: str
+    ) -> None:
         """Another session on the target's server is to be ended; the event `session_ended` answers."""
-        facts = {"id": ending, "pid": pid, "backend_start": backend_start, "act": act}
+        starts = {"backend_start": backend_start, "transaction_start": transaction_start}
         with self._lock:
             if self._requested and not self._closed:
-                self._streams.write(frames.encode({"type": "end_session", **facts}))
+                self._streams.write(
+                    frames.encode({"type": "end_session", "id": ending, "pid": pid, **starts, "act": act})
+                )
 
     def close(self) -> End | None:
         """Stop whatever still runs and leave nothing behind. Returns the End when the agent could still tell

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
+from django.db.models import QuerySet
 from django.test import Client
 from django.urls import reverse
 
@@ -27,6 +28,10 @@ from tests.targets.builder import Project, make_project
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALTER = 'migrations.RunSQL("ALTER TABLE wanted ADD COLUMN more integer")'
+# The session of `waiting_job`, as its page shows it.
+ASKED: Any = {
+    "pid": 77, "backend_start": "then", "transaction_start": "later", "act": "terminate", "reason": "because",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -86,6 +91,11 @@ def until_blocked(job: Job) -> dict[str, Any]:
     return found
 
 
+def shown_of(blocker: dict[str, Any]) -> dict[str, Any]:
+    """What the form of its page carries."""
+    return {name: blocker[name] for name in ("backend_start", "transaction_start")}
+
+
 def page(client: Client, job: Job) -> str:
     return " ".join(unescape(client.get(job.get_absolute_url()).content.decode()).split())
 
@@ -139,8 +149,9 @@ def test_staff_ends_the_session_and_the_job_goes_on(
         assert "there is no statement to cancel" in shown
         confirmation = unescape(staff.get(url_of(job, blocker["pid"])).content.decode())
         assert "its transaction is rolled back, and its client gets an error" in confirmation
-        assert f'value="{blocker["backend_start"]}"' in confirmation
-        asked = {"backend_start": blocker["backend_start"], "reason": "forgotten psql"}
+        assert f'name="backend_start" value="{blocker["backend_start"]}"' in confirmation
+        assert f'name="transaction_start" value="{blocker["transaction_start"]}"' in confirmation
+        asked = {**shown_of(blocker), "reason": "forgotten psql"}
         response = staff.post(url_of(job, blocker["pid"]), asked)
         assert (response.status_code, response["Location"]) == (302, job.get_absolute_url())
         until(lambda: state(job) == "succeeded", "the job went on")
@@ -163,7 +174,7 @@ def test_a_statement_is_cancelled_and_its_session_stays(
         with performed(job):
             blocker = until_blocked(job)
             assert (blocker["pid"], blocker["state"]) == (other.info.backend_pid, "active")
-            asked = {"backend_start": blocker["backend_start"], "reason": "a report"}
+            asked = {**shown_of(blocker), "reason": "a report"}
             assert staff.post(url_of(job, blocker["pid"], "cancellation"), asked).status_code == 302
         assert (state(job), answers(job)) == ("succeeded", [("cancel", "done")])
 
@@ -195,7 +206,7 @@ def test_others_than_staff_are_refused_and_that_is_kept(
     job = ask(target)
     with held(postgres_url) as holder, performed(job):
         blocker = until_blocked(job)
-        asked = {"backend_start": blocker["backend_start"], "reason": "because"}
+        asked = {**shown_of(blocker), "reason": "because"}
         assert client.post(url_of(job, blocker["pid"]), asked).status_code == 403
         assert client.get(url_of(job, blocker["pid"])).status_code == 403
         assert holder.execute("SELECT 1").fetchone() == (1,)
@@ -212,36 +223,37 @@ def test_what_the_page_showed_must_still_be_so(
     job = ask(target)
     with held(postgres_url) as holder, performed(job):
         blocker = until_blocked(job)
-        pid, start = blocker["pid"], blocker["backend_start"]
-        earlier = {"backend_start": "2001-01-01T00:00:00.000000+00:00", "reason": "because"}
-        right = {"backend_start": start, "reason": "because"}
+        pid, right = blocker["pid"], {**shown_of(blocker), "reason": "because"}
+        earlier = {**right, "backend_start": "2001-01-01T00:00:00.000000+00:00"}
+        before = {**right, "transaction_start": blocker["backend_start"]}
         for url, data, words in [
             (url_of(job, pid), earlier, "another session by now than the one that was shown"),
+            (url_of(job, pid), before, "another transaction by now than the one that was shown"),
             (url_of(job, pid + 1), right, "is not in the way of job"),
             (url_of(job, pid, "cancellation"), right, "there is no statement to cancel"),
         ]:
             response = staff.post(url, data)
             assert response.status_code == 409
             assert words in unescape(response.content.decode())
-        response = staff.post(url_of(job, pid), {"backend_start": start})
+        response = staff.post(url_of(job, pid), shown_of(blocker))
         assert (response.status_code, "Say why" in response.content.decode()) == (422, True)
         assert holder.execute("SELECT 1").fetchone() == (1,)
         holder.rollback()
     assert not SessionEnding.objects.exists()
-    assert audited(job) == ["session.terminate.refused"] * 2 + ["session.cancel.refused"]
+    assert audited(job) == ["session.terminate.refused"] * 3 + ["session.cancel.refused"]
 
 
 def test_asked_for_twice_it_is_sent_once(target: Target, postgres_url: str, people: dict[str, User]) -> None:
     staff = signed_in(people["staff"])
     job = waiting_job(target)
-    url, data = url_of(job, 77), {"backend_start": "then", "reason": "because"}
+    url, data = url_of(job, 77), {"backend_start": "then", "transaction_start": "later", "reason": "because"}
     assert staff.post(url, data).status_code == 302
     second = staff.post(url, data)
     assert second.status_code == 409 and "asked for already" in second.content.decode()
-    assert list(endings.take(job.pk, job.fence + 1)) == []
-    assert [ending.pid for ending in endings.take(job.pk, job.fence)] == [77]
-    assert list(endings.take(job.pk, job.fence)) == []
+    assert list(endings.take(job.pk, job.fence + 1, set())) == []
+    assert [ending.pid for ending in endings.take(job.pk, job.fence, set())] == [77]
     ending = SessionEnding.objects.get()
+    assert list(endings.take(job.pk, job.fence, {ending.pk})) == []
     endings.answer(job.pk, ending.pk, "done", "first")
     endings.answer(job.pk, ending.pk, "failed", "second")
     ending.refresh_from_db()
@@ -249,11 +261,40 @@ def test_asked_for_twice_it_is_sent_once(target: Target, postgres_url: str, peop
     assert staff.post(url, data).status_code == 302
 
 
+def test_one_whose_taking_was_not_acknowledged_is_sent_all_the_same(
+    target: Target, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuerySet, "update", lost_once_it_is_sent(QuerySet.update))
+    job = ask(target)
+    with held(postgres_url), performed(job):
+        blocker = until_blocked(job)
+        asked = {"pid": blocker["pid"], **shown_of(blocker), "act": "terminate", "reason": "because"}
+        endings.ask(job.pk, ALICE, **asked)
+        until(lambda: state(job) == "succeeded", "the job went on")
+    assert answers(job) == [("terminate", "done")]
+
+
+def lost_once_it_is_sent(update: Callable[..., int]) -> Callable[..., int]:
+    """The commit succeeded."""
+    lost: list[None] = []
+
+    def updates(rows: QuerySet[Any], **fields: Any) -> int:
+        count = update(rows, **fields)
+        if "sent_at" in fields and not lost:
+            lost.append(None)
+            raise OperationalError("server closed the connection unexpectedly")
+        return count
+
+    return updates
+
+
 def waiting_job(target: Target, **blocker: Any) -> Job:
     """As if a worker had it."""
     job = ask(target)
-    found = {"pid": 77, "direct": True, "backend_start": "then", "state": "active", "user": "shop", **blocker}
+    found = {"pid": 77, "direct": True, "state": "active", "user": "shop", **blocker}
     found = {
+        "backend_start": "then",
+        "transaction_start": "later",
         "application_name": "psql",
         "query": "",
         "held": [],
@@ -274,17 +315,16 @@ def waiting_job(target: Target, **blocker: Any) -> Job:
 @pytest.mark.parametrize(("sent", "outcome"), [(False, "too_late"), (True, "unknown")])
 def test_what_no_answer_came_for_is_told_when_the_job_ends(target: Target, sent: bool, outcome: str) -> None:
     job = waiting_job(target)
-    asked: Any = {"pid": 77, "backend_start": "then", "act": "terminate", "reason": "because"}
-    endings.ask(job.pk, ALICE, **asked)
+    endings.ask(job.pk, ALICE, **ASKED)
     if sent:
-        list(endings.take(job.pk, job.fence))
+        list(endings.take(job.pk, job.fence, set()))
     assert Job.objects.move(job.pk, ["running"], "lost")
     job.refresh_from_db()
     launch.resolve(job, ALICE, "looked at it")
     assert answers(job) == [("terminate", outcome)]
     assert audited(job) == ["session.terminate", "session.terminate.answer"]
     with pytest.raises(endings.NotNowError):
-        endings.ask(job.pk, ALICE, **asked)
+        endings.ask(job.pk, ALICE, **ASKED)
 
 
 def test_a_session_that_has_gone_meanwhile_is_said_to_have_gone(target: Target, postgres_url: str) -> None:
@@ -298,6 +338,26 @@ def test_a_session_that_has_gone_meanwhile_is_said_to_have_gone(target: Target, 
         assert holder.execute("SELECT 1").fetchone() == (1,)
         holder.rollback()
     assert state(job) == "succeeded"
+
+
+def test_what_the_session_does_since_it_let_go_is_left_alone(
+    target: Target, postgres_url: str, people: dict[str, User], knobs: Callable[..., None]
+) -> None:
+    knobs(LOCK_TIMEOUT_MS=2500, LOCK_TRIES=5, LOCK_BACKOFF_MS=600_000)
+    staff = signed_in(people["staff"])
+    job = ask(target)
+    with held(postgres_url) as holder, performed(job):
+        until(lambda: (wait_of(job) or {}).get("retry"), "it rests")
+        blocker = until_blocked(job)
+        holder.execute("COMMIT; BEGIN; CREATE TABLE innocent (n integer)")
+        assert url_of(job, blocker["pid"]) in page(staff, job)
+        asked = {**shown_of(blocker), "reason": "because"}
+        assert staff.post(url_of(job, blocker["pid"]), asked).status_code == 302
+        until(lambda: answers(job) == [("terminate", "gone")], "it was answered")
+        holder.commit()
+        assert "in another transaction than the one that was shown" in page(staff, job)
+        launch.cancel(job, ALICE)
+        until(lambda: state(job) == "cancelled", "the rest was ended")
 
 
 def test_nothing_that_a_session_calls_itself_becomes_markup(
@@ -445,4 +505,4 @@ def test_a_worker_that_is_away_is_not_said_to_wait(target: Target, people: dict[
     assert Job.objects.move(job.pk, ["running"], "lost")
     assert "It waits for <strong" not in page(signed_in(people["staff"]), job)
     with pytest.raises(endings.NotNowError):
-        endings.ask(job.pk, ALICE, pid=77, backend_start="then", act="terminate", reason="x")
+        endings.ask(job.pk, ALICE, **ASKED)

@@ -23,6 +23,7 @@ PYTHONS = os.environ.get("OPSDASH_TEST_PYTHONS", sys.executable).split(":")
 pytestmark = pytest.mark.parametrize("python", PYTHONS)
 
 SESSION = {"application_name": "opsdash job 1", "lock_timeout_ms": 0}
+LONG_AGO = "2001-01-01T00:00:00.000000+00:00"
 
 
 @pytest.fixture
@@ -52,6 +53,14 @@ def hold(database: Database, statement: str, **options: Any) -> Iterator[psycopg
         yield holder
     finally:
         holder.close()
+
+
+@contextmanager
+def locked_for_all(database: Database) -> Iterator[None]:
+    """By a session that is in no transaction: its lock outlives them."""
+    with database.connect() as holder:
+        holder.execute("SELECT pg_advisory_lock(42)")
+        yield
 
 
 @contextmanager
@@ -86,6 +95,12 @@ def until_blocked(session: Session, count: int = 1) -> tuple[Record, dict[str, A
     return record, waits(record)[0]
 
 
+def end(session: Session, number: int, blocker: dict[str, Any], act: str = "terminate") -> None:
+    """As it was told."""
+    starts = blocker["backend_start"], blocker["transaction_start"]
+    session.end_session(number, blocker["pid"], *starts, act)
+
+
 def ending(session: Session, record: Record) -> dict[str, Any]:
     heard = listen(session, lambda more: bool(more.events("session_ended")))
     record.frames += heard.frames
@@ -114,6 +129,8 @@ def test_it_is_said_what_is_waited_for_and_who_is_in_the_way(
     assert blocker["query"] == "SELECT n FROM wanted WHERE name = '?'"
     assert (blocker["held"], blocker["waits_for"]) == (["AccessShareLock"], None)
     assert blocker["backend_start"].endswith("+00:00") and blocker["transaction_s"] >= 0
+    assert blocker["transaction_start"].endswith("+00:00")
+    assert blocker["transaction_start"] > blocker["backend_start"]
     assert record.answer["recorded_after"] == [["shop", "0001_alter"]]
 
 
@@ -168,8 +185,8 @@ def test_behind_a_blocker_that_waits_stands_the_one_that_it_waits_for(
         )  # fmt: skip
         assert near["waits_for"]["relation"] == "other"
         assert (far["pid"], far["direct"]) == (root.info.backend_pid, False)
-        session.end_session(1, far["pid"], far["backend_start"], "terminate")
-        session.end_session(2, near["pid"], near["backend_start"], "terminate")
+        end(session, 1, far)
+        end(session, 2, near)
         assert listen(session).answer["recorded_after"]
 
 
@@ -191,7 +208,8 @@ def test_a_row_that_is_waited_for_names_its_table(waiting: Project, database: Da
 def test_a_session_is_ended_and_the_job_goes_on(waiting: Project, database: Database, python: str) -> None:
     with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
         record, wait = until_blocked(session)
-        session.end_session(7, holder.info.backend_pid, wait["blockers"][0]["backend_start"], "terminate")
+        assert wait["blockers"][0]["pid"] == holder.info.backend_pid
+        end(session, 7, wait["blockers"][0])
         told = ending(session, record)
         record.frames += listen(session).frames
         with pytest.raises(psycopg.OperationalError):
@@ -209,7 +227,7 @@ def test_a_statement_is_cancelled_and_its_session_stays(
             record, wait = until_blocked(session)
             (blocker,) = wait["blockers"]
             assert (blocker["state"], blocker["query"]) == ("active", "SELECT pg_sleep(?) FROM wanted")
-            session.end_session(8, blocker["pid"], blocker["backend_start"], "cancel")
+            end(session, 8, blocker, "cancel")
             assert ending(session, record)["done"] == "done"
             assert listen(session).answer["recorded_after"]
         assert soon(lambda: bool(said))
@@ -221,25 +239,56 @@ def test_another_session_with_the_same_pid_is_left_alone(
     waiting: Project, database: Database, python: str
 ) -> None:
     with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
-        record, _ = until_blocked(session)
-        earlier = "2001-01-01T00:00:00.000000+00:00"
-        session.end_session(9, holder.info.backend_pid, earlier, "terminate")
-        assert ending(session, record)["done"] == "gone"
+        record, wait = until_blocked(session)
+        end(session, 9, {**wait["blockers"][0], "backend_start": LONG_AGO})
+        assert ending(session, record)["words"] == "The session had gone already. Nothing was done."
         assert holder.execute("SELECT 1").fetchone() == (1,)
         holder.rollback()
         listen(session)
 
 
+@pytest.mark.parametrize("act", ["cancel", "terminate"])
+def test_another_transaction_of_the_same_session_is_left_alone(
+    waiting: Project, database: Database, python: str, act: str
+) -> None:
+    waiting.python("0002_sleeps", "time.sleep(600)")
+    with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
+        record, wait = until_blocked(session)
+        holder.commit()
+        holder.execute("INSERT INTO other VALUES (7)")
+        end(session, 10, wait["blockers"][0], act)
+        told = ending(session, record)
+        holder.commit()
+        session.cancel()
+        listen(session)
+    assert told["done"] == "gone" and "another transaction than the one that was shown" in told["words"]
+    assert database.rows("SELECT n FROM other") == [(7,)]
+
+
+def test_a_session_that_is_in_the_way_without_a_transaction_is_ended(
+    waiting: Project, database: Database, python: str
+) -> None:
+    waiting.migration("0001_alter", 'migrations.RunSQL("SELECT pg_advisory_lock(42)")', after=[])
+    with locked_for_all(database), job(waiting, python) as session:
+        record, wait = until_blocked(session)
+        (blocker,) = wait["blockers"]
+        assert (blocker["state"], blocker["transaction_start"]) == ("idle", None)
+        end(session, 11, blocker)
+        assert ending(session, record)["done"] == "done"
+        assert listen(session).answer["recorded_after"]
+
+
 def test_a_session_of_the_job_itself_is_never_ended(
     waiting: Project, database: Database, python: str
 ) -> None:
-    start_of = """SELECT to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
-                    FROM pg_stat_activity WHERE pid = """
+    starts_of = """SELECT to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+                          to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+                     FROM pg_stat_activity WHERE pid = """
     with hold(database, "LOCK TABLE wanted") as holder, job(waiting, python) as session:
         record, _ = until_blocked(session)
         for number, event in enumerate(record.events("connection")):
-            start = database.rows(start_of + str(event["backend_pid"]))[0][0]
-            session.end_session(number, event["backend_pid"], start, "terminate")
+            backend, transaction = database.rows(starts_of + str(event["backend_pid"]))[0]
+            session.end_session(number, event["backend_pid"], backend, transaction, "terminate")
             assert ending(session, record)["done"] == "refused"
         holder.rollback()
         assert listen(session).answer["recorded_after"]
@@ -249,9 +298,9 @@ def test_a_cancel_works_with_endings_in_flight(waiting: Project, database: Datab
     with hold(database, "LOCK TABLE wanted"), job(waiting, python) as session:
         until_blocked(session)
         for number in range(50):
-            session.end_session(number, 1, "2001-01-01T00:00:00.000000+00:00", "terminate")
+            session.end_session(number, 1, LONG_AGO, LONG_AGO, "terminate")
         session.cancel()
-        session.end_session(51, 1, "2001-01-01T00:00:00.000000+00:00", "terminate")
+        session.end_session(51, 1, LONG_AGO, LONG_AGO, "terminate")
         record = listen(session)
     assert (record.failure.type, record.end.rung) == ("cancelled", "polite")
 
@@ -284,7 +333,9 @@ def test_a_role_without_rights_sees_what_it_may_and_is_told_what_it_lacks(
             assert (blocker["pid"], blocker["hidden"], blocker["query"]) == (
                 holder.info.backend_pid, True, "",
             )  # fmt: skip
-            assert (blocker["backend_start"], blocker["state"]) == (None, None)
+            assert (blocker["backend_start"], blocker["transaction_start"], blocker["state"]) == (
+                None, None, None,
+            )  # fmt: skip
             assert blocker["application_name"] == "root's"
             holder.rollback()
             assert listen(session).answer["recorded_after"]
@@ -306,7 +357,7 @@ def test_a_role_that_may_see_and_not_end_is_told_what_it_lacks(
         holder.execute("LOCK TABLE wanted")
         with job(waiting, python) as session:
             record, wait = until_blocked(session)
-            session.end_session(3, holder.info.backend_pid, wait["blockers"][0]["backend_start"], "terminate")
+            end(session, 3, wait["blockers"][0])
             told = ending(session, record)
             assert told["done"] == "not_allowed" and words in told["words"]
             holder.rollback()
