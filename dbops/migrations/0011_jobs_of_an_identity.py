@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0009_batches_written"),
+        ("dbops", "0010_session_ending_transaction"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
