@@ -19,7 +19,7 @@ class LockWait:
     def __init__(self, clean: Callable[[str], str]) -> None:
         self._clean = clean
         self._waits: Waits = []
-        # The one before, while nothing waits: a try that ended is told with who was in its way.
+        # What the try waited for that has just ended.
         self._before: Waits = []
         self._retry: dict[str, Any] | None = None
         self._heard = self._rested = passed()
@@ -27,11 +27,12 @@ class LockWait:
 
     def hear(self, waits: Waits) -> None:
         self._waits = cleaned(waits, self._clean)
-        self._before = self._waits or self._before
         # What is shown during a rest was seen before it.
         self._heard = passed() if waits else self._heard
 
-    def rest(self, attempt: int, attempts: int, again_in_s: float) -> None:
+    def rest(self, attempt: int, attempts: int, again_in_s: float, waits: Waits) -> None:
+        """`waits`: of the try that ended, at its end; empty where that was not seen."""
+        self._before = cleaned(waits, self._clean)
         self._retry = {"attempt": attempt, "attempts": attempts, "again_in_s": again_in_s}
         self._rested = passed()
 
@@ -50,7 +51,7 @@ class LockWait:
 
     def document(self) -> dict[str, Any] | None:
         """As it is kept now. Asks our database what time it is."""
-        waits = self._waits if self._retry is None else self._waits or self._before
+        waits = self._waits if self._retry is None else self._before
         if not waits and self._retry is None:
             return None
         retry = self._retry and {

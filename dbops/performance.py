@@ -162,6 +162,7 @@ class Performance:
         attempt: int,
         attempts: int,
         again_in_s: float,
+        waits: list[dict[str, Any]],
         duration_ms: int,
         statements: int | None = None,
     ) -> None:
@@ -172,7 +173,7 @@ class Performance:
             f"try {attempt} of {attempts} of {name} waited too long for a lock and was rolled back; "
             f"the next one begins in {again_in_s:g} s"
         )
-        self._lock_wait.rest(attempt, attempts, again_in_s)
+        self._lock_wait.rest(attempt, attempts, again_in_s, waits)
         self._keep_lock_wait()
 
     def lock_wait(self, waits: list[dict[str, Any]], problem: str = "") -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TELL_EVERY_S = 2.0
 LOOK_TIMEOUT_MS = 2000
+LOOKS_KEPT = 3
 NAME_BYTES = 63
 DEEPEST = 5
 MOST = 20
@@ -111,20 +112,22 @@ class Blockers:
         self.pids = pids
         self.names = sorted({as_kept(name) for name in names if name})
         self.clock = clock
-        # The latest wait, over or not.
-        self.last: list[dict[str, Any]] = []
+        # The latest looks, each with its begin and its end.
+        self.seen: list[tuple[float, float, list[dict[str, Any]]]] = []
         self.told: list[Any] = []
         self.told_at = 0.0
         self.seen_since: dict[Any, float] = {}
         self.failed = False
 
     def look(self) -> None:
+        began = self.clock()
         try:
             waits = self.waits()
         except Exception as problem:
             # A connection that is gone is found out by the check of the guard.
             self.say_once(problem)
             return
+        self.seen = [*self.seen[1 - LOOKS_KEPT :], (began, self.clock(), waits)]
         self.tell(waits)
 
     def say_once(self, problem: Exception) -> None:
@@ -136,16 +139,14 @@ class Blockers:
     def tell(self, waits: list[dict[str, Any]]) -> None:
         kind = [key_of(wait) for wait in waits]
         due = bool(waits) and self.clock() - self.told_at >= TELL_EVERY_S
-        if waits:
-            self.last = waits
         if due or kind != self.told:
             self.told, self.told_at = kind, self.clock()
             self.channel.event("lock_wait", waits=waits)
 
-    def words(self) -> str:
-        """Who stood in the way last; "" where nobody was seen."""
-        direct = [one for wait in self.last for one in wait["blockers"] if one["direct"]]
-        return ", ".join(dict.fromkeys(words_of(one) for one in direct))
+    def within(self, pid: int, began: float, ended: float) -> list[dict[str, Any]]:
+        """What this session waited for when it was last looked between these moments; empty: not seen."""
+        found = [waits for first, last, waits in self.seen if began <= first and last <= ended]
+        return [wait for wait in found[-1] if wait["pid"] == pid] if found else []
 
     # What the server says
 
@@ -284,6 +285,12 @@ def key_of(wait: dict[str, Any]) -> Any:
     """What makes it another wait than before."""
     blockers = [(one["pid"], one.get("gid"), one.get("state"), one["direct"]) for one in wait["blockers"]]
     return wait["pid"], wait["mode"], wait["relation"], blockers
+
+
+def words(waits: list[dict[str, Any]]) -> str:
+    """Who stands in the way; "" where nobody was seen."""
+    direct = [one for wait in waits for one in wait["blockers"] if one["direct"]]
+    return ", ".join(dict.fromkeys(words_of(one) for one in direct))
 
 
 def words_of(one: dict[str, Any]) -> str:

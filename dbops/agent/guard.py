@@ -271,13 +271,13 @@ class Watch(threading.Thread):
         except Exception as problem:
             return "The guard's connection is gone: " + describe(problem)
 
-    def blocked_by(self) -> str:
-        """Who stood in the way of the job last; "" where nobody was seen."""
-        return self.looks.words() if self.looks else ""
+    def waits_within(self, pid: int, began: float, ended: float) -> list[dict[str, Any]]:
+        """See Blockers.within."""
+        return self.looks.within(pid, began, ended) if self.looks else []
 
     def forget_blockers(self) -> None:
         if self.looks:
-            self.looks.last = []
+            self.looks.seen = []
 
     def stop(self) -> None:
         self._over.set()

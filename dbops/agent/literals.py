@@ -30,6 +30,20 @@ TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# The value of a setting may be a bare word. It begins a statement, or ends one that alters or makes
+# something; in an UPDATE a bare word is a column.
+# https://www.postgresql.org/docs/current/sql-set.html
+SETTING = re.compile(
+    r"""
+      (?: ^ | ; ) \s?
+      (?: (?: alter | create ) \b (?: "[^"]*" | [^";] )* \s )?
+      set \s (?: (?: session | local ) \s )?
+      (?: "(?:[^"]|"")*" | [\w$]+ ) (?: \s?\.\s? (?: "(?:[^"]|"")*" | [\w$]+ ) )*
+      (?: \s?= | \sto\b )
+      (?P<value> .+ )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 KEPT = ("parameter", "quoted", "name", "other")
 NUMBER, TEXT = "?", "'?'"
 
@@ -43,8 +57,14 @@ def without_literals(statement: str) -> str:
         kind = found.lastgroup if found.lastgroup != "tag" else "dollars"
         position = end_of(kind, found, statement)
         words.append(shown(kind, found.group()))
-    line = redaction.redact(" ".join("".join(words).split()))
+    line = redaction.redact(without_setting(" ".join("".join(words).split())))
     return line if len(line) <= SHOWN else line[:SHOWN] + " ..."
+
+
+def without_setting(line: str) -> str:
+    """Nothing of what stands behind the name of a setting."""
+    found = SETTING.search(line)
+    return f"{line[: found.start('value')]} {NUMBER}" if found else line
 
 
 def end_of(kind: str | None, found: re.Match[str], statement: str) -> int:

@@ -5,13 +5,13 @@ Arguments: operation ("migrate"), alias, app, migration, session, guard {label},
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
 retries {tries, backoff_ms}: of an atomic migration that waited too long for a lock (see retries).
 Events: connection, session, guard, about (see there), plan, working, step_started, sql, step_finished,
-step_failed, step_retried {try, tries, again_in_s}: it failed, and the same step is started again;
+step_failed, step_retried {try, tries, again_in_s, waits}: it failed, and the same step is started again;
 lock_wait (see blockers), session_ended (see endings).
 Answer: alias, identity, recorded_before, recorded_after (what is newly recorded), recorded_known,
 nothing_to_do, size_after (see about.size). An error after `working` has the facts recorded_known,
 recorded_after (now, read over a new connection), size_after, sqlstate and rights (see there; None where these
 were not the reason); behind a lock that was not given also undone: [app, name] of the migration of which it
-is proven that nothing stayed, or null.
+is proven that it was rolled back, or null.
 """
 
 from __future__ import annotations

@@ -1,27 +1,28 @@
-"""A migration that waited too long for a lock is applied again: only where it is proven that nothing of it
-stayed.
+"""A migration that waited too long for a lock is applied again: only where it is proven that it was
+rolled back, and nothing was seen that a rollback does not undo.
 
 Proven is: it is atomic, all of it ran in one transaction of its own, that was rolled back, and it is not
 recorded. In front of its first statement a savepoint is set whose name nobody else knows, and another
 connection (the guard's) sees in pg_stat_activity that the transaction is still the one that began with the
 migration. Before Django rolls back, the work goes back to that savepoint: a COMMIT or a ROLLBACK of the
-migration's own would have ended it, however it was sent. What else was said over another connection meanwhile
-is not undone by that, so that nothing is tried again then.
+migration's own would have ended it, however it was sent. What was done elsewhere meanwhile (see
+there) is not undone by that, so that nothing is tried again then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import time
 import uuid
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.backends.signals import connection_created
 from django.db.migrations.executor import MigrationExecutor
 
-from . import cancel, failures, session
+from . import blockers, cancel, elsewhere, failures, session
+from .elsewhere import replaced
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
@@ -48,36 +49,39 @@ class Tries:
         self.backoff_s = int(wishes.get("backoff_ms") or 0) / 1000
         self.progress = progress
         self.watch = watch
-        # Of the migration at work: how long each try waited for its lock.
-        self.waited_s: list[float] = []
+        # Of the migration at work: how long the statement ran that failed, in each try; None: not known.
+        self.ran_s: list[float | None] = []
+        # Who stood in the way of the latest one, as it was seen while it ran.
+        self.waits: list[dict[str, Any]] = []
         self.sentence = ""
-        # [app, name] of the one that failed, where it is proven that nothing of it stayed.
+        # [app, name] of the one that failed, where it is proven that it was rolled back.
         self.undone: list[str] | None = None
 
-    def apply(self, connection: Any, migration: Any, once: Callable[[Any], Any], state: Any) -> Any:
+    def apply(self, executor: Any, migration: Any, once: Callable[[Any], Any], state: Any) -> Any:
         """`once(state)` applies the migration and changes the state that it is given, also when it fails."""
         if self.limit <= 1:
             return once(state)
-        self.waited_s, self.sentence, self.undone = [], "", None
-        self.watch.forget_blockers()
+        self.ran_s, self.sentence, self.undone = [], "", None
         while True:
-            attempt = Attempt(connection, migration, self.watch.guard)
+            self.watch.forget_blockers()
+            attempt = Attempt(executor.connection, migration, self.watch.guard)
             try:
                 with attempt:
                     return once(state)
             except Exception as problem:
                 if not timed_out(problem) or cancel.requested:
                     raise
-                self.waited_s.append(attempt.waited_s)
+                self.ran_s.append(attempt.ran_s(problem))
+                self.waits = attempt.waits(problem, self.watch)
                 doubt = attempt.doubt() or self.doubt_of_guard()
                 self.sentence = self.words(doubt)
                 self.undone = None if doubt else [migration.app_label, migration.name]
-                if doubt or len(self.waited_s) >= self.limit:
+                if doubt or len(self.ran_s) >= self.limit:
                     raise
                 self.rest()
                 if cancel.requested or self.doubt_of_guard():
                     raise
-            state, self.sentence, self.undone = state_anew(connection), "", None
+            state, self.sentence, self.undone = state_anew(executor), "", None
 
     def doubt_of_guard(self) -> str:
         try:
@@ -89,26 +93,26 @@ class Tries:
 
     def rest(self) -> None:
         """Without any lock; a cancel ends it at once."""
-        done = len(self.waited_s)
+        done = len(self.ran_s)
         rest_s = self.backoff_s * 2 ** (done - 1)
-        self.progress.finish("step_retried", **{"try": done, "tries": self.limit, "again_in_s": rest_s})
+        about = {"try": done, "tries": self.limit, "again_in_s": rest_s, "waits": self.waits}
+        self.progress.finish("step_retried", **about)
         until = time.monotonic() + rest_s
         while not cancel.requested and time.monotonic() < until:
             time.sleep(min(LISTEN_S, max(0.0, until - time.monotonic())))
 
     def words(self, doubt: str) -> str:
         """Said with the failure, if it is one."""
-        tries = len(self.waited_s)
-        waited = ", ".join(f"{seconds:.1f} s" for seconds in self.waited_s)
-        by = self.watch.blocked_by()
+        tries = len(self.ran_s)
+        times = ", ".join("unknown" if seconds is None else f"{seconds:.1f} s" for seconds in self.ran_s)
+        ran = f"ran {times} until the lock was given up"
+        by = blockers.words(self.waits)
         last = f" In its way stood {by}." if by else " Who held it was not seen."
-        before = " Each try before was rolled back, and nothing of it remained." if tries > 1 else ""
         if doubt:
-            how = f"It waited {waited} for a lock and was not tried again, since {doubt}."
-            return f"{how}{before}{last}"
-        how = f"It was tried {tries} time{'s' if tries > 1 else ''} and waited {waited} for a lock."
-        undone = "Each try" if tries > 1 else "The try"
-        undone += " was rolled back: nothing of it remained in the database."
+            before = " Each try before was rolled back." if tries > 1 else ""
+            return f"Its statement {ran}, and it was not tried again, since {doubt}.{before}{last}"
+        how = f"It was tried {tries} time{'s' if tries > 1 else ''}; its statement {ran}."
+        undone = f"Its transaction was rolled back{' each time' if tries > 1 else ''}."
         return f"{how} {undone}{last} Start it again when that is over, or let it wait longer."
 
 
@@ -119,13 +123,16 @@ class Attempt:
         self.connection = connection
         self.migration = migration
         self.guard = guard
-        self.pid: int | None = None
+        self.pid = session.backend_pid(connection) if connection.connection else None
         # When the transaction began, as the server says; None: not known.
         self.began: int | None = None
         self.mark = "opsdash_" + uuid.uuid4().hex
         self.marked: bool | None = None
-        self.rolled_back = self.elsewhere = self.inside_another = False
-        self.waited_s = 0.0
+        self.rolled_back = self.inside_another = False
+        # Why something may have stayed that no rollback of this connection undoes.
+        self.elsewhere = ""
+        # The statement that waited too long, the latest one: the driver's error, its begin and its end.
+        self.failed: tuple[BaseException | None, float, float] | None = None
 
     def __enter__(self) -> None:
         self.inside_another = bool(self.connection.in_atomic_block)
@@ -133,10 +140,7 @@ class Attempt:
             stack.enter_context(replaced(self.migration, "apply", self.noted(self.migration.apply)))
             stack.enter_context(replaced(self.connection, "rollback", self.seen(self.connection.rollback)))
             stack.enter_context(self.connection.execute_wrapper(self.timed))
-            stack.enter_context(created(self.note_elsewhere))
-            for other in cancel.followed():
-                if other is not self.connection:
-                    stack.enter_context(other.execute_wrapper(self.count_elsewhere))
+            stack.enter_context(elsewhere.noticed(self.connection, self.note_elsewhere))
             self._stack = stack.pop_all()
 
     def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
@@ -154,11 +158,23 @@ class Attempt:
         if self.connection.in_atomic_block:
             return "it ran inside another transaction, which keeps its locks"
         if self.elsewhere:
-            return "it used other connections, too, and what it did there may have stayed"
+            return self.elsewhere
         if not self.rolled_back:
             return "it is not proven that all of it ran in one transaction: part of it may have stayed"
         names = [(self.migration.app_label, self.migration.name), *self.migration.replaces]
         return self.guard.doubt_about_record(names)  # type: ignore[no-any-return]
+
+    def ran_s(self, problem: BaseException) -> float | None:
+        """How long the statement ran whose failure this is; its wait for the lock is only the end of that."""
+        return self.failed[2] - self.failed[1] if self.failed and self.is_of(problem) else None
+
+    def waits(self, problem: BaseException, watch: Watch) -> list[dict[str, Any]]:
+        """What that statement was seen to wait for at its end."""
+        known = self.failed and self.pid and self.is_of(problem)
+        return watch.waits_within(self.pid, *self.failed[1:]) if known else []
+
+    def is_of(self, problem: BaseException) -> bool:
+        return bool(self.failed) and failures.from_server(problem) is self.failed[0]
 
     # What is heard meanwhile
 
@@ -196,9 +212,13 @@ class Attempt:
 
     def seen(self, rollback: Callable[[], None]) -> Callable[[], None]:
         def prove_and_roll_back() -> None:
+            if self.connection.in_atomic_block:
+                # Django refuses it there; its own comes when the block is left.
+                return rollback()
             same = bool(self.marked) and self.say("ROLLBACK TO SAVEPOINT " + self.mark)
             rollback()
             self.rolled_back = same
+            return None
 
         return prove_and_roll_back
 
@@ -208,54 +228,38 @@ class Attempt:
         began = time.monotonic()
         try:
             return execute(*arguments)
-        except Exception:
-            self.waited_s = time.monotonic() - began
+        except Exception as problem:
+            if timed_out(problem):
+                self.failed = failures.from_server(problem), began, time.monotonic()
             raise
 
-    def count_elsewhere(self, execute: Callable[..., Any], *arguments: Any) -> Any:
-        self.elsewhere = True
-        return execute(*arguments)
-
-    def note_elsewhere(self, connection: Any, **_: Any) -> None:
-        self.elsewhere = True
+    def note_elsewhere(self, why: str) -> None:
+        self.elsewhere = self.elsewhere or why
 
 
 def timed_out(problem: BaseException | None) -> bool:
     return failures.sqlstate(problem) == LOCK_NOT_AVAILABLE
 
 
-def state_anew(connection: Any) -> Any:
+def state_anew(executor: Any) -> Any:
     """Of the project, as it is before the first migration that is not recorded. To keep a copy of each one
     for the case that it fails takes as long as to apply it."""
-    return MigrationExecutor(connection)._create_project_state(with_applied_migrations=True)
+    arguments = (executor.connection, executor.progress_callback)
+    return maker(executor, arguments)(*arguments)._create_project_state(with_applied_migrations=True)
+
+
+def maker(executor: Any, arguments: tuple[Any, ...]) -> Any:
+    """The project's own class, where it is made like Django's."""
+    try:
+        inspect.signature(type(executor)).bind(*arguments)
+    except TypeError:
+        return MigrationExecutor
+    return type(executor)
 
 
 def is_plain(migration: Any) -> bool:
     """Django's own operations on the schema: none of them says anything about its transaction."""
     return all(type(operation).__module__ in PLAIN for operation in migration.operations)
-
-
-@contextlib.contextmanager
-def replaced(thing: Any, name: str, by: Any) -> Iterator[None]:
-    """On this one object, whatever its class has."""
-    before = vars(thing).get(name)
-    setattr(thing, name, by)
-    try:
-        yield
-    finally:
-        if before is None:
-            delattr(thing, name)
-        else:
-            setattr(thing, name, before)
-
-
-@contextlib.contextmanager
-def created(receiver: Callable[..., None]) -> Iterator[None]:
-    connection_created.connect(receiver, weak=False)
-    try:
-        yield
-    finally:
-        connection_created.disconnect(receiver)
 
 
 @contextlib.contextmanager
@@ -272,7 +276,7 @@ def repeated(connection: Any, tries: Tries) -> Iterator[None]:
 
         if executor.connection.alias != connection.alias:
             return once(state)
-        return tries.apply(executor.connection, migration, once, state)
+        return tries.apply(executor, migration, once, state)
 
     MigrationExecutor.apply_migration = apply_again  # type: ignore[method-assign]
     try:

@@ -68,10 +68,13 @@ class Context(Protocol):
         attempt: int,
         attempts: int,
         again_in_s: float,
+        waits: list[dict[str, Any]],
         duration_ms: int,
         statements: int | None = None,
     ) -> None:
-        """A try failed and left nothing; the same step is begun again after a rest."""
+        """A try failed and left nothing; the same step is begun again after a rest.
+
+        `waits`: as in lock_wait, at the end of the try; empty where that was not seen."""
 
     def lock_wait(self, waits: list[dict[str, Any]], problem: str = "") -> None:
         """Which locks are waited for now, and who is in the way; `problem`: why that cannot be seen."""

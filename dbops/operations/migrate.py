@@ -78,6 +78,7 @@ def follow(context: Context, name: str, data: Mapping[str, Any]) -> None:
             attempt=data["try"],
             attempts=data["tries"],
             again_in_s=data["again_in_s"],
+            waits=data["waits"],
             duration_ms=data["duration_ms"],
             statements=data.get("statements"),
         )

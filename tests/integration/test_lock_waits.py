@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from dbops import endings, launch
+from dbops.lockwait import LockWait
 from dbops.models import AuditEvent, Job, SessionEnding, Step, Target
 from dbops.steps import Steps
 from dbops.transcript.reading import read_all
@@ -465,8 +466,8 @@ def test_the_last_failure_says_what_was_tried_and_who_was_in_the_way(
         until(lambda: state(job) == "failed", "the job failed")
         pid = holder.info.backend_pid
     assert steps_of(job) == [("shop.0001_alter", 1, "retried"), ("shop.0001_alter", 2, "failed")]
-    assert "It was tried 2 times and waited 2.5 s, 2.5 s for a lock." in job.outcome
-    assert "nothing of it remained in the database" in job.outcome
+    assert "It was tried 2 times; its statement ran 2.5 s, 2.5 s until the lock was given up." in job.outcome
+    assert "Its transaction was rolled back each time." in job.outcome
     assert f"In its way stood pid {pid} (somebody" in job.outcome
     assert job.lock_wait is None
 
@@ -488,6 +489,19 @@ def test_between_two_tries_the_page_says_who_it_was_and_when_the_next_one_begins
         launch.cancel(job, ALICE)
         until(lambda: state(job) == "cancelled", "the rest was ended")
     assert [step[2] for step in steps_of(job)] == ["retried", "skipped"]
+
+
+def test_who_was_in_the_way_before_the_end_of_a_try_is_not_shown_behind_it(target: Target) -> None:
+    blocker = {"pid": 7, "direct": True, "application_name": "innocent", "state": "idle"}
+    wait = {"pid": 1, "mode": "ShareLock", "locktype": "relation", "relation": "a", "blockers": [blocker]}
+    heard = LockWait(clean=str)
+    heard.hear([wait])
+    heard.rest(1, 2, 60, [])
+    assert (heard.document() or {})["waits"] == []
+    heard.begin()
+    heard.rest(2, 3, 60, [wait])
+    heard.hear([])
+    assert (heard.document() or {})["waits"] == [wait]
 
 
 def latest_wait_is_on(job: Job) -> bool:

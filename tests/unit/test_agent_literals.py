@@ -17,6 +17,18 @@ from dbops.agent.literals import SHOWN, without_literals
         ("SELECT a -- secret\n, b /* secret /* nested */ secret */ , c", "SELECT a , b , c"),
         ("SELECT 0xFF, 1_000, 1e5", "SELECT ?, ?, ?"),
         ("ALTER ROLE a PASSWORD 'secret'", "ALTER ROLE a PASSWORD '?'"),
+        # A setting's value may be a bare word; a column's is none.
+        ("SET app.token = abcdefsecret", "SET app.token = ?"),
+        ("set local app.token to abcdefsecret, more", "set local app.token to ?"),
+        ('SET SESSION "my app" . "to ken"=abcdefsecret', 'SET SESSION "my app" . "to ken"= ?'),
+        ("BEGIN; SET app.token = abcdefsecret; SELECT b", "BEGIN; SET app.token = ?"),
+        ("/* first */ SET app.token = abcdefsecret", "SET app.token = ?"),
+        ("SET app.token/**/=/**/abcdefsecret", "SET app.token = ?"),
+        ('ALTER ROLE "a;b" SET app.token TO abcdefsecret', 'ALTER ROLE "a;b" SET app.token TO ?'),
+        ("SET app.token =", "SET app.token ="),
+        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+        ("UPDATE t SET a = b", "UPDATE t SET a = b"),
+        ("ALTER TABLE t RENAME TO u", "ALTER TABLE t RENAME TO u"),
         # The server cuts a statement anywhere.
         ("SELECT 'secret", "SELECT '?'"),
         ("SELECT E'secret\\", "SELECT '?'"),
@@ -47,3 +59,8 @@ def test_a_long_one_is_cut_after_its_values_were_taken_out() -> None:
 
 def test_a_megabyte_takes_no_minute() -> None:
     assert without_literals("SELECT '" + "x'||'" * 200_000).startswith("SELECT '?'")
+
+
+@pytest.mark.parametrize("piece", ["alter x ", ";set a", "a . ", '"" ', 'set "" . ', "create set a "])
+def test_what_looks_like_a_setting_takes_no_minute_either(piece: str) -> None:
+    assert without_literals("SET " + piece * 2_000)

@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from dbops.target.address import Address
 from dbops.target.door import Event, Session
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import Record, has_said, listen, start
@@ -22,6 +21,22 @@ SHORT = {"application_name": "opsdash job 1", "lock_timeout_ms": 300}
 MARK = "with open(os.environ['MARKS'], 'a') as file:\n    file.write('x')\n"
 ROW = "schema_editor.execute('INSERT INTO counted DEFAULT VALUES')\n"
 LOCK = "schema_editor.execute('ALTER TABLE wanted ADD COLUMN more integer')\n"
+# As a driver's connection that Django knows nothing of.
+RAW = """
+try:
+    import psycopg as driver
+except ImportError:
+    import psycopg2 as driver
+kept = {k: v for k, v in schema_editor.connection.get_connection_params().items()
+        if k in ('dbname', 'database', 'user', 'password', 'host', 'port')}
+"""
+ITS_OWN = "INSERT INTO counted DEFAULT VALUES"
+PROGRAM = f"""
+import json
+code = 'import sys, json, ' + driver.__name__ + ' as d; c = d.connect(**json.loads(sys.argv[1]));'
+code += ' c.autocommit = True; c.cursor().execute("{ITS_OWN}")'
+argv = [sys.executable, '-c', code, json.dumps(kept)]
+"""
 COMMIT = "schema_editor.execute('COMMIT')\nschema_editor.execute('BEGIN')\n"
 
 
@@ -46,8 +61,10 @@ class Bench:
     def rows(self) -> int:
         return int(self.database.rows("SELECT count(*) FROM counted")[0][0])
 
-    def migrate(self, tries: int = 3, address: Address | None = None, **arguments: Any) -> Record:
-        with start(address or self.address, **self.wishes(tries), **arguments) as session:
+    def migrate(self, tries: int = 3, lock_timeout_ms: int = 300) -> Record:
+        wishes = self.wishes(tries)
+        wishes["session"] = dict(SHORT, lock_timeout_ms=lock_timeout_ms)
+        with start(self.address, **wishes) as session:
             return listen(session)
 
     def wishes(self, tries: int, backoff_ms: int = 50) -> dict[str, Any]:
@@ -101,9 +118,8 @@ def test_a_lock_that_is_released_meanwhile_lets_it_succeed_once(bench: Bench) ->
 
 def test_a_lock_that_is_held_for_ever_ends_it_after_the_last_try(bench: Bench) -> None:
     bench.project.python("0002_alter", MARK + ROW + LOCK)
-    with hold(bench.database) as holder:
+    with hold(bench.database):
         record = bench.migrate(tries=4)
-        pid = holder.info.backend_pid
     assert tried(record) == [(1, 4), (2, 4), (3, 4)]
     assert [event["again_in_s"] for event in record.events("step_retried")] == [0.05, 0.1, 0.2]
     assert (bench.starts(), bench.rows(), outcomes(record)[-1]) == (4, 0, "step_failed")
@@ -113,10 +129,77 @@ def test_a_lock_that_is_held_for_ever_ends_it_after_the_last_try(bench: Bench) -
         "55P03",
         [],
     )
-    assert "It was tried 4 times and waited 0.3 s, 0.3 s, 0.3 s, 0.3 s for a lock." in failure.message
+    ran = "its statement ran 0.3 s, 0.3 s, 0.3 s, 0.3 s until the lock was given up."
+    assert f"It was tried 4 times; {ran}" in failure.message
     assert failure.facts["undone"] == ["shop", "0002_alter"]
-    assert "Each try was rolled back: nothing of it remained in the database." in failure.message
-    assert f"In its way stood pid {pid} (somebody, role " in failure.message
+    assert "Its transaction was rolled back each time." in failure.message
+
+
+def test_it_is_said_who_was_in_the_way_of_the_last_try(bench: Bench) -> None:
+    bench.project.python("0002_alter", MARK + ROW + LOCK)
+    with hold(bench.database) as holder:
+        record = bench.migrate(tries=2, lock_timeout_ms=2500)
+        pid = holder.info.backend_pid
+    assert f"In its way stood pid {pid} (somebody, role " in record.failure.message
+    (wait,) = record.events("step_retried")[0]["waits"]
+    assert [one["pid"] for one in wait["blockers"]] == [pid]
+
+
+def test_who_was_in_the_way_of_a_statement_before_is_not_blamed(bench: Bench) -> None:
+    said = [
+        "SET LOCAL lock_timeout = '60s'",
+        "LOCK TABLE wanted",
+        "SET LOCAL lock_timeout = '1ms'",
+        "LOCK TABLE counted",
+    ]
+    bench.project.python("0002_alter", "".join(f"schema_editor.execute({one!r})\n" for one in said))
+    with (
+        hold(bench.database) as innocent,
+        hold(bench.database, "counted"),
+        start(bench.address, **bench.wishes(2)) as session,
+    ):
+        record = listen(session, lambda record: any(one["waits"] for one in record.events("lock_wait")))
+        innocent.rollback()
+        record.frames += listen(session).frames
+    assert "Who held it was not seen." in record.failure.message
+    assert [event["waits"] for event in record.events("step_retried")] == [[]]
+
+
+def test_a_time_that_is_no_wait_is_not_called_one(bench: Bench) -> None:
+    bench.project.migration("0002_alter", 'migrations.RunSQL("SELECT pg_sleep(1); LOCK TABLE wanted")')
+    with hold(bench.database):
+        record = bench.migrate(tries=1 + 1)
+    assert "waited" not in record.failure.message
+    assert "its statement ran 1." in record.failure.message
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_a_rollback_that_django_refuses_rolls_nothing_back(bench: Bench, tries: int) -> None:
+    source = ROW + "try:\n    schema_editor.connection.rollback()\n"
+    source += "except Exception as problem:\n    print('refused', type(problem).__name__)\n"
+    bench.project.python("0002_rolls", source)
+    record = bench.migrate(tries=tries)
+    assert b"refused TransactionManagementError" in record.output
+    assert (record.answer["recorded_after"], bench.rows()) == ([["shop", "0002_rolls"]], 1)
+
+
+def test_a_projects_own_executor_makes_the_state_anew(bench: Bench) -> None:
+    bench.project.write("shop/management/__init__.py", "")
+    bench.project.write("shop/management/commands/__init__.py", "")
+    bench.project.write(
+        "shop/management/commands/migrate.py",
+        "from django.core.management.commands import migrate\n"
+        "class Executor(migrate.MigrationExecutor):\n"
+        "    def _create_project_state(self, *args, **kwargs):\n"
+        "        print('our own state')\n"
+        "        return super()._create_project_state(*args, **kwargs)\n"
+        "migrate.MigrationExecutor = Executor\n"
+        "class Command(migrate.Command):\n    pass\n",
+    )
+    bench.project.python("0002_alter", LOCK)
+    with hold(bench.database):
+        once, twice = bench.migrate(tries=1), bench.migrate(tries=2)
+    assert twice.output.count(b"our own state") == once.output.count(b"our own state") + 1
 
 
 def test_one_try_means_that_nothing_is_tried_again(bench: Bench) -> None:
@@ -148,6 +231,30 @@ REFUSED = {
         "",
         "it used other connections",
     ),
+    "a connection of the driver's": (
+        MARK + RAW + "other = driver.connect(**kept)\nother.autocommit = True\n"
+        f"other.cursor().execute('{ITS_OWN}')\n" + LOCK,
+        "",
+        "it used other connections",
+    ),
+    "a program": (
+        MARK + RAW + PROGRAM + "subprocess.run(argv, check=True)\n" + LOCK,
+        "",
+        "it started a program",
+    ),
+    "a process as multiprocessing spawns it": (
+        MARK + RAW + PROGRAM + "from multiprocessing.util import spawnv_passfds\n"
+        "os.waitpid(spawnv_passfds(os.fsencode(sys.executable), argv, []), 0)\n" + LOCK,
+        "",
+        "it started a program",
+    ),
+    "a fork": (
+        MARK + RAW + "pid = os.fork()\nif pid == 0:\n"
+        "    other = driver.connect(**kept)\n    other.autocommit = True\n"
+        f"    other.cursor().execute('{ITS_OWN}')\n    os._exit(0)\nos.waitpid(pid, 0)\n" + LOCK,
+        "",
+        "it started a program",
+    ),
 }  # fmt: skip
 
 
@@ -161,7 +268,7 @@ def test_what_may_have_left_something_is_never_tried_again(bench: Bench, name: s
     assert bench.rows() == 1
     assert record.failure.facts["undone"] is None
     assert words in record.failure.message
-    assert "nothing of it remained" not in record.failure.message
+    assert "rolled back" not in record.failure.message
 
 
 def test_sql_with_a_commit_of_its_own_is_never_tried_again(bench: Bench) -> None:
@@ -190,7 +297,7 @@ def test_a_time_out_while_recording_after_the_commit_is_never_tried_again(bench:
     assert (tried(record), record.failure.facts["sqlstate"]) == ([], "55P03")
     assert bench.database.rows("SELECT to_regclass('shop_thing') IS NOT NULL") == [(True,)]
     assert bench.database.recorded() == ["0001_tables"]
-    assert "nothing of it remained" not in record.failure.message
+    assert "rolled back" not in record.failure.message
 
 
 def test_a_time_out_while_recording_inside_the_transaction_is_tried_again(bench: Bench) -> None:
