@@ -96,7 +96,11 @@ def _unknown(job: Job, fact: Fact) -> list[Remedy]:
 
 
 def _undo(fact: Fact, words: str) -> list[Remedy]:
-    return [Remedy(words, tuple(fact["undo"]))] if fact["undo"] else []
+    if fact["undo"]:
+        return [Remedy(words, tuple(fact["undo"]))]
+    # Jobs that ended before it was told have no such fact.
+    why = fact.get("no_undo")
+    return [Remedy(f"No statements that undo it are offered: {why}.")] if why else []
 
 
 def fake(job: Job, fact: Fact) -> str:
@@ -147,7 +151,7 @@ def record_page(job: Job, fact: Fact) -> RemedyPage:
             f"One row is written into django_migrations: {name} counts as applied from then on, and no "
             "migrate applies it again. Nothing else is changed.",
             "Before that, under the guard, its tables are compared once more with what it makes of them. "
-            "Where they are not exactly that, nothing is recorded.",
+            "Where one is not as it makes it, nothing is recorded. Rows are not compared.",
         ),
         fields={"migration": name},
     )
