@@ -4,7 +4,8 @@ Arguments: alias, migrations [[app, name]] (LIMIT at most), session, forbidden_i
 Answer: alias, identity, vendor, migrations: one an asked one, see `examined`; invalid_indexes: see there.
 
 What is compared: tables, columns (type, null, default, identity, collation), indexes and constraints by what
-they are on, and by name where the project names them. Not: rows, comments, triggers, tablespaces.
+they are on, and by name where the project names them. Not: rows, comments, triggers, tablespaces, content
+types, and what was done one after another to the same thing (see touches).
 """
 
 from __future__ import annotations

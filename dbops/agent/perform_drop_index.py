@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .guard import Watch
 
-# It fails then, and the index is as invalid as before.
+# It fails then; the index stays invalid, and can be dropped again.
 LOCK_TIMEOUT_S = 5
 
 
@@ -83,7 +83,7 @@ def drop(connection: Any, statement: str) -> None:
         connection.rollback()
         connection.set_autocommit(True)
     with connection.cursor() as cursor:
-        # While it waits, all who write to the table wait behind it.
+        # It waits for every transaction that uses the table, and who else alters that waits behind it.
         cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         cursor.execute(statement)
 

@@ -63,11 +63,12 @@ def _partly(job: Job, fact: Fact) -> list[Remedy]:
     complete = "Complete by hand what is lacking"
     if fact["recorded"]:
         return [Remedy(f"{complete}: as long as it is recorded it is not applied.")]
+    other = f"Or: {complete.lower()}" if fact["undo"] else complete
     first = [Remedy("Drop the invalid index, below.")] if fact["invalid"] else []
     return [
         *first,
         *_undo(fact, UNDO),
-        Remedy(f"Or: {complete.lower()}, then record it by hand:", (fake(job, fact),)),
+        Remedy(f"{other}, then record it by hand:", (fake(job, fact),)),
     ]
 
 
@@ -97,7 +98,9 @@ def _unknown(job: Job, fact: Fact) -> list[Remedy]:
 
 def _undo(fact: Fact, words: str) -> list[Remedy]:
     if fact["undo"]:
-        return [Remedy(words, tuple(fact["undo"]))]
+        code = ", ".join(fact["unseen"])
+        moved = f"See first whether {code} moved rows into it, which are nowhere else. " if code else ""
+        return [Remedy(f"{moved}{words}", tuple(fact["undo"]))]
     # Jobs that ended before it was told have no such fact.
     why = fact.get("no_undo")
     return [Remedy(f"No statements that undo it are offered: {why}.")] if why else []
@@ -167,7 +170,8 @@ def drop_page(job: Job, fact: Fact) -> RemedyPage:
         refused=aftermath.why_not_drop(job, fact),
         words=(
             f"{fact['statement']} is performed: the index of {fact['table']} goes, no row is touched, and "
-            "who reads or writes the table is not kept waiting.",
+            "who reads or writes the table is not kept waiting. Where transactions hold it up for more "
+            "than 5 s it fails, and may be asked for again.",
             "Before that, under the guard, it is looked at once more. Where it is valid by then, somebody "
             "may be building it, or a constraint uses it, nothing is dropped.",
         ),

@@ -269,3 +269,5 @@ def test_dropping_an_index_waits_for_no_lock_long(invalid: Project, database: Da
         dropped = migrate(invalid.address(), operation="drop_index", schema="public", index="bad")
     assert (dropped.failure.type, dropped.failure.facts["sqlstate"]) == ("act_failed", "55P03")
     assert database.rows("SELECT count(*) FROM pg_class WHERE relname = 'bad'") == [(1,)]
+    again = migrate(invalid.address(), operation="drop_index", schema="public", index="bad")
+    assert again.answer["dropped"] == "public.bad"
