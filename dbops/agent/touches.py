@@ -53,17 +53,19 @@ def touches(migration: Any, state: Any) -> list[Touch]:
 
 
 def told_twice(found: list[Touch]) -> set[str]:
-    """What one operation takes away, renames or flips and another one touches too, unless all take away."""
+    """What one operation does to something that another one touches too, where the end hides it."""
     return {
         name
         for number, one in enumerate(found)
         for other in found[:number]
-        if one.operation is not other.operation
-        and one.meets(other)
-        and {one.how, other.how} & {RENAMES, REMOVES, FLIPS}
-        and {one.how, other.how} != {REMOVES}
+        if one.operation is not other.operation and one.meets(other) and is_hidden({one.how, other.how})
         for name in one.shared(other)
     }
+
+
+def is_hidden(both: set[str]) -> bool:
+    """What is only taken away is gone at the end; what is changed twice may be as it was."""
+    return both == {CHANGES} or (both != {REMOVES} and bool(both & {RENAMES, REMOVES, FLIPS}))
 
 
 def of_one(operation: Any, app: str, state: Any) -> list[Touch]:

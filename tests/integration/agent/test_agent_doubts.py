@@ -109,6 +109,11 @@ GONE = 'migrations.RemoveField("Item", "a")'
         (f"{GONE}, {AGAIN}, {FAILS}", "a"),
         (f"{GONE}, {FAILS}, {AGAIN}", "a"),
         (
+            'migrations.AlterField("Item", "a", models.SmallIntegerField(null=True)), '
+            f'migrations.AlterField("Item", "a", models.IntegerField(null=True)), {FAILS}',
+            "a",
+        ),
+        (
             f'{GONE}, migrations.AddField("Item", "c", models.IntegerField(null=True, db_column="a")), '
             f"{FAILS}",
             "a",
