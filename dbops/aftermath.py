@@ -37,7 +37,7 @@ IN_THE_WAY = "See on its page what to do before it is started again."
 NAMES = ("app", "name", "schema", "table")
 UNKNOWN: dict[str, Any] = {
     "verdict": "unknown", "recorded": None, "recordable": False, "unseen": [], "there": [], "lacking": [],
-    "otherwise": [], "invalid": [], "undo": [],
+    "otherwise": [], "invalid": [], "undo": [], "no_undo": "",
 }  # fmt: skip
 
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.db import router
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations import RenameModel
 from django.db.migrations.state import ProjectState
 
 from . import failures
+from .touches import told_twice, touches
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from .touches import Touch
 
     Models = dict[str, Any]
 
@@ -35,7 +40,8 @@ class CannotTell(Exception):
 
 
 class Change:
-    """`before` and `after`: {table: model} of the tables that the migration may touch, where one is made."""
+    """`before` and `after`: {table: model} of the tables that the migration may touch, where one is made.
+    `touches`: what its operations touch, one after another."""
 
     def __init__(self, connection: Any, executor: MigrationExecutor, key: tuple[str, str]) -> None:
         self.connection = connection
@@ -45,7 +51,9 @@ class Change:
         self.recorded = key in self.applied
         self.migration = self._found()
         self._check_neighbours()
+        self.touches: list[Touch] = []
         before, after = self._states(executor)
+        self._check_twice()
         self.before, self.after = self._touched(self._models(before), self._models(after), before, after)
 
     def _found(self) -> Any:
@@ -85,12 +93,18 @@ class Change:
         for migration, _ in plan:
             key = (migration.app_label, migration.name)
             if key == self.key:
+                self.touches = touches(migration, before.clone())
                 after = migration.mutate_state(before)
             elif key in self.applied:
                 for state in filter(None, (before, after)):
                     migration.mutate_state(state, preserve=False)
         assert after is not None, "every node of the graph is in its full plan"
         return before, after
+
+    def _check_twice(self) -> None:
+        twice = sorted(told_twice(self.touches))
+        if twice:
+            raise CannotTell(f"it changes {', '.join(twice)} more than once, which the end does not show")
 
     def _models(self, state: Any) -> Models:
         """{label: model}: those that have a table of their own here, through tables included."""
@@ -102,8 +116,11 @@ class Change:
         labels = [
             label
             for label in sorted({*before, *after})
-            if not is_same(was.models.get(key_of(label)), will.models.get(key_of(label)))
-            or self._shape(before.get(label)) != self._shape(after.get(label))
+            if not is_flipped(label, was.apps, will.apps)
+            and (
+                not is_same(was.models.get(key_of(label)), will.models.get(key_of(label)))
+                or self._shape(before.get(label)) != self._shape(after.get(label))
+            )
         ]
         tables = {
             models[label]._meta.db_table for models in (before, after) for label in labels if label in models
@@ -133,16 +150,35 @@ class Change:
             found[table] = model
         return found
 
+    def tables_of(self, touch: Touch) -> list[str]:
+        """Those that are compared."""
+        tables = {**self.before, **self.after}
+        return [
+            table
+            for table, model in tables.items()
+            if table.lower() in touch.owners or model._meta.model_name in touch.owners
+        ]
+
     @property
     def unseen(self) -> list[str]:
         """Its operations whose work cannot be seen in the schema, in words."""
         found = [in_words(operation) for operation in self.migration.operations if not is_seen(operation)]
+        if apps.is_installed("django.contrib.contenttypes"):
+            # It adds an operation that renames the row of the content type to each of them as it runs.
+            renamings = any(isinstance(touch.operation, RenameModel) for touch in self.touches)
+            found += ["RenameModel of a content type"] if renamings else []
         own = type(self.migration).apply is not Migration.apply
         return [*found, *(["its own apply()"] if own else [])]
 
 
 def has_table(alias: str, model: Any) -> bool:
     return bool(model._meta.can_migrate(alias) and router.allow_migrate_model(alias, model))
+
+
+def is_flipped(label: str, before: Any, after: Any) -> bool:
+    """Of a table that Django begins or ceases to manage nothing is changed by that."""
+    pair = [apps_of.all_models.get(key_of(label)[0], {}).get(key_of(label)[1]) for apps_of in (before, after)]
+    return None not in pair and pair[0]._meta.managed != pair[1]._meta.managed
 
 
 def is_same(one: Any, other: Any) -> bool:

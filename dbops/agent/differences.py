@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .parts import COLUMN, INDEX, TABLE, Table, own_names
+from .parts import COLUMN, TABLE, Table, own_names
+from .undoing import undoing
 
 if TYPE_CHECKING:
     from typing import Any
 
     from .blueprint import Tables
     from .change import Change
+    from .undoing import Added
 
     Key = tuple[str, str]
 
@@ -21,21 +23,22 @@ UNSEEN, APPLIED, UNTOUCHED, PARTLY, DIFFERS = "unseen", "applied", "untouched", 
 
 class Differences:
     """`there`, `lacking`: changes of the migration, in words. `otherwise`: what is neither as it was before
-    nor as it is to be after. `invalid`: indexes of its own that are there and not valid. `undo`: statements
-    that take away what is there, where the migration added it."""
+    nor as it is to be after. `invalid`: indexes of its own that are there and not valid. `undo`,
+    `no_undo`: see undoing."""
 
     def __init__(self, change: Change, before: Tables, after: Tables, real: Tables, quote: Any) -> None:
-        self.quote = quote
+        self.added: Added = {}
+        self.more: list[str] = []
         self.there: list[str] = []
         self.lacking: list[str] = []
         self.otherwise: list[str] = []
         self.invalid: list[str] = []
-        self.undo: list[str] = []
         self.changes = self.neither = self.of_others = False
         for name in sorted({*change.before, *change.after}):
             own = own_names(change.before.get(name), change.after.get(name))
             tellings = (Table(parts.get(name, []), own) for parts in (before, after, real))
             self._compare(name, *tellings)
+        self.undo, self.no_undo = undoing(change, self.added, self.more, quote)
 
     def _compare(self, name: str, before: Table, after: Table, real: Table) -> None:
         self.changes = self.changes or before.parts != after.parts
@@ -52,7 +55,9 @@ class Differences:
         done = f"the table {name}" if made else f"the table {name} is dropped"
         self._say(there, done if there or made else f"the table {name} is still there")
         if there and made:
-            self.undo.append(f"DROP TABLE {self.quote(name)};")
+            self.added[name, (TABLE, "")] = name
+        elif there:
+            self.more.append(done)
 
     def _parts(self, name: str, before: Table, after: Table, real: Table) -> None:
         is_whole = bool(before.parts) != bool(after.parts)
@@ -64,6 +69,7 @@ class Differences:
             elif now not in (old, new):
                 self.neither = True
                 self.otherwise.append(half_way(name, key, now, old, new))
+                self.more.append(in_words(name, key, None))
             # With the table that is made, or still there, its parts are said.
             elif key[0] != TABLE and not (is_whole and now is not None):
                 self._change(name, key, old, new, real, there=now == new)
@@ -73,13 +79,17 @@ class Differences:
         self, name: str, key: Key, old: str | None, new: str | None, real: Table, *, there: bool
     ) -> None:
         if old is None:
-            self._say(there, in_words(name, key, new))
-            self.undo += self._undo(name, key, real.names[key]) if there else []
+            words = in_words(name, key, new)
         elif new is None:
-            self._say(there, f"{in_words(name, key, old)} is {'gone' if there else 'still there'}")
+            words = f"{in_words(name, key, old)} is {'gone' if there else 'still there'}"
         else:
             is_now = f"is {new}" if there else f"is still {old}, to be {new}"
-            self._say(there, f"{in_words(name, key, None)} {is_now}")
+            words = f"{in_words(name, key, None)} {is_now}"
+        self._say(there, words)
+        if there and old is None:
+            self.added[name, key] = real.names[key]
+        elif there:
+            self.more.append(words)
 
     def _say(self, there: bool, words: str) -> None:
         (self.there if there else self.lacking).append(words)
@@ -87,12 +97,6 @@ class Differences:
     def _other(self, words: str) -> None:
         self.of_others = True
         self.otherwise.append(words)
-
-    def _undo(self, name: str, key: Key, called: str) -> list[str]:
-        if key[0] == INDEX:
-            return [f"DROP INDEX {self.quote(called)};"]
-        what = "COLUMN" if key[0] == COLUMN else "CONSTRAINT"
-        return [f"ALTER TABLE {self.quote(name)} DROP {what} {self.quote(called)};"] if called else []
 
     def _invalid(self, name: str, before: Table, after: Table, real: Table) -> None:
         for key, definition in sorted(real.invalid.items()):

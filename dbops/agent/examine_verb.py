@@ -4,7 +4,8 @@ Arguments: alias, migrations [[app, name]] (LIMIT at most), session, forbidden_i
 Answer: alias, identity, vendor, migrations: one an asked one, see `examined`; invalid_indexes: see there.
 
 What is compared: tables, columns (type, null, default, identity, collation), indexes and constraints by what
-they are on, and by name where the project names them. Not: rows, comments, triggers, tablespaces.
+they are on, and by name where the project names them. Not: rows, comments, triggers, tablespaces, content
+types, and what was done one after another to the same thing (see touches).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LIMIT = 20
 PARTS_TOLD = 50
 UNKNOWN = "unknown"
 LISTS = ("there", "lacking", "otherwise", "invalid", "undo")
-BLANK = {"recorded": None, "atomic": None, "unseen": [], **{name: [] for name in LISTS}}
+BLANK = {"recorded": None, "atomic": None, "unseen": [], "no_undo": "", **{name: [] for name in LISTS}}
 
 
 def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> dict[str, Any]:
@@ -48,12 +49,13 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
 
 
 def examined(connection: Any, app: str, name: str) -> dict[str, Any]:
-    """{app, name, recorded, atomic, verdict, why, there, lacking, otherwise, invalid, undo, unseen,
-    recordable}.
+    """{app, name, recorded, atomic, verdict, why, there, lacking, otherwise, invalid, undo, no_undo,
+    unseen, recordable}.
 
     `verdict`: applied, untouched, partly, differs (all or nothing of it is there, and its tables differ from
     what is recorded in something else), unseen (it changes nothing that could be compared) or unknown, and
-    then `why`. `recordable`: it may be recorded as applied without a doubt.
+    then `why`. `no_undo`: why `undo` holds no statements though something is there. `recordable`: it may be
+    recorded as applied without a doubt.
     """
     targets.check_words(app, name)
     facts = dict(BLANK, app=app, name=name, verdict=UNKNOWN, why="", recordable=False)
@@ -76,9 +78,25 @@ def found(connection: Any, change: Change) -> dict[str, Any]:
     differences = Differences(change, *compared(connection, change), connection.ops.quote_name)
     verdict = differences.verdict
     lists = {name: shortened(getattr(differences, name)) for name in LISTS}
-    proven = verdict == APPLIED and not change.unseen
+    unseen = [*change.unseen, *(filled(connection, change) if differences.there else [])]
+    proven = verdict == APPLIED and not unseen
     recordable = proven and not change.recorded and not change.migration.replaces
-    return dict(lists, verdict=verdict, recordable=recordable)
+    told = {"unseen": unseen, "no_undo": clean(differences.no_undo)}
+    return dict(lists, **told, verdict=verdict, recordable=recordable)
+
+
+def filled(connection: Any, change: Change) -> list[str]:
+    """Its operations that give rows a value where there may be rows, in words: a column does not show it."""
+    return [
+        f"{type(touch.operation).__name__} {touch.operation.name}"
+        for touch in change.touches
+        if touch.fills and any(may_have_rows(connection, table) for table in change.tables_of(touch))
+    ]
+
+
+def may_have_rows(connection: Any, table: str) -> bool:
+    query = f"SELECT 1 FROM {connection.ops.quote_name(table)} LIMIT 1"  # noqa: S608
+    return databases.allowed_rows(connection, query, None) != []
 
 
 def shortened(words: list[str]) -> list[str]:

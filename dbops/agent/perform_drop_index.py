@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .guard import Watch
 
+# It fails then; the index stays invalid, and can be dropped again.
+LOCK_TIMEOUT_S = 5
+
 
 class DropIndex:
     def __init__(self, arguments: dict[str, Any], channel: Channel, utility: Any) -> None:
@@ -75,9 +78,13 @@ class DropIndex:
 
 
 def drop(connection: Any, statement: str) -> None:
-    # It cannot run inside a transaction.
-    connection.set_autocommit(True)
+    """It cannot run inside a transaction, and one that only read is open where AUTOCOMMIT is off."""
+    if not connection.get_autocommit():
+        connection.rollback()
+        connection.set_autocommit(True)
     with connection.cursor() as cursor:
+        # It waits for every transaction that uses the table, and who else alters that waits behind it.
+        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         cursor.execute(statement)
 
 

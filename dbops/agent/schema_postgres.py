@@ -16,7 +16,10 @@ COLUMNS_SQL = """
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
        a.attidentity::text, a.attgenerated::text,
        CASE WHEN a.attcollation <> t.typcollation
-            THEN (SELECT c.collname::text FROM pg_collation c WHERE c.oid = a.attcollation) END
+            THEN (SELECT c.collname::text FROM pg_collation c WHERE c.oid = a.attcollation) END,
+       pg_get_expr(d.adbin, d.adrelid) = format(
+           'nextval(%%L::regclass)', pg_get_serial_sequence(a.attrelid::regclass::text, a.attname)::regclass
+       )
   FROM pg_attribute a
   JOIN pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -28,14 +31,18 @@ SELECT conname::text, contype::text, pg_get_constraintdef(oid)
  WHERE conrelid = %s AND contype IN ('p', 'u', 'c', 'x')
 """
 FOREIGN_KEYS_SQL = """
-SELECT k.conname::text, t.relname::text,
+SELECT k.conname::text,
+       -- With its schema where the name alone leads to another table.
+       CASE WHEN t.oid = to_regclass(quote_ident(t.relname)) THEN t.relname::text
+            ELSE t.oid::regclass::text END,
        (SELECT array_agg(a.attname::text ORDER BY n.place)
           FROM unnest(k.conkey) WITH ORDINALITY AS n(number, place)
           JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.number),
        (SELECT array_agg(a.attname::text ORDER BY n.place)
           FROM unnest(k.confkey) WITH ORDINALITY AS n(number, place)
           JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.number),
-       k.confdeltype::text, k.condeferrable AND k.condeferred, k.convalidated
+       k.confdeltype::text, k.confupdtype::text, k.confmatchtype::text,
+       k.condeferrable AND k.condeferred, k.convalidated
   FROM pg_constraint k JOIN pg_class t ON t.oid = k.confrelid
  WHERE k.conrelid = %s AND k.contype = 'f'
 """
@@ -54,8 +61,7 @@ PATH_SQL = """
 SELECT set_config('search_path', concat_ws(', ', 'pg_temp', nullif(current_setting('search_path'), '')), true)
 """
 CONSTRAINT_KINDS = {"p": "primary key", "u": "unique constraint", "c": "check", "x": "exclusion constraint"}
-ON_DELETE = {"a": "", "r": "ON DELETE RESTRICT", "c": "ON DELETE CASCADE", "n": "ON DELETE SET NULL"}
-ON_DELETE["d"] = "ON DELETE SET DEFAULT"
+ACTIONS = {"a": "", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
 @contextlib.contextmanager
@@ -118,11 +124,12 @@ def column(
     identity: str,
     generated: str,
     collation: str | None,
+    owns_its_sequence: bool | None,
 ) -> Part:
     words = [kind, f'COLLATE "{collation}"' if collation else "", "NOT NULL" if is_required else "NULL"]
     if identity == "a":
         words.append("numbered by the database, always")
-    elif identity or (default or "").startswith("nextval("):
+    elif identity or owns_its_sequence:
         # Django made serial columns up to 4.0 and identity columns since; it treats them alike.
         words.append("numbered by the database")
     elif default is not None:
@@ -140,12 +147,19 @@ def real_foreign_key(
     columns: list[str],
     to: list[str],
     on_delete: str,
+    on_update: str,
+    match: str,
     deferred: bool,
     validated: bool,
 ) -> Part:
-    more = ["" if deferred else "not deferred", "" if validated else "NOT VALID"]
-    rule = " ".join(filter(None, [ON_DELETE.get(on_delete, on_delete), *more]))
-    return foreign_key(name, columns, table, to, rule)
+    rule = [
+        "" if match == "s" else f"MATCH {'FULL' if match == 'f' else match}",
+        f"ON DELETE {ACTIONS[on_delete]}" if ACTIONS[on_delete] else "",
+        f"ON UPDATE {ACTIONS[on_update]}" if ACTIONS[on_update] else "",
+        "" if deferred else "not deferred",
+        "" if validated else "NOT VALID",
+    ]
+    return foreign_key(name, columns, table, to, " ".join(filter(None, rule)))
 
 
 def foreign_key(name: str, columns: list[str], table: str, to: list[str], rule: str) -> Part:

@@ -64,11 +64,12 @@ def _partly(job: Job, fact: Fact) -> list[Remedy]:
     complete = "Complete by hand what is lacking"
     if fact["recorded"]:
         return [Remedy(f"{complete}: as long as it is recorded it is not applied.")]
+    other = f"Or: {complete.lower()}" if fact["undo"] else complete
     first = [Remedy("Drop the invalid index, below.")] if fact["invalid"] else []
     return [
         *first,
         *_undo(fact, UNDO),
-        Remedy(f"Or: {complete.lower()}, then record it by hand:", (fake(job, fact),)),
+        Remedy(f"{other}, then record it by hand:", (fake(job, fact),)),
     ]
 
 
@@ -97,7 +98,13 @@ def _unknown(job: Job, fact: Fact) -> list[Remedy]:
 
 
 def _undo(fact: Fact, words: str) -> list[Remedy]:
-    return [Remedy(words, tuple(fact["undo"]))] if fact["undo"] else []
+    if fact["undo"]:
+        code = ", ".join(fact["unseen"])
+        moved = f"See first whether {code} moved rows into it, which are nowhere else. " if code else ""
+        return [Remedy(f"{moved}{words}", tuple(fact["undo"]))]
+    # Jobs that ended before it was told have no such fact.
+    why = fact.get("no_undo")
+    return [Remedy(f"No statements that undo it are offered: {why}.")] if why else []
 
 
 def fake(job: Job, fact: Fact) -> str:
@@ -148,7 +155,7 @@ def record_page(job: Job, fact: Fact) -> RemedyPage:
             f"One row is written into django_migrations: {name} counts as applied from then on, and no "
             "migrate applies it again. Nothing else is changed.",
             "Before that, under the guard, its tables are compared once more with what it makes of them. "
-            "Where they are not exactly that, nothing is recorded.",
+            "Where one is not as it makes it, nothing is recorded. Rows are not compared.",
         ),
         fields={"migration": name},
     )
@@ -164,7 +171,8 @@ def drop_page(job: Job, fact: Fact) -> RemedyPage:
         refused=aftermath.why_not_drop(job, fact) or why_elsewhere(job),
         words=(
             f"{fact['statement']} is performed: the index of {fact['table']} goes, no row is touched, and "
-            "who reads or writes the table is not kept waiting.",
+            "who reads or writes the table is not kept waiting. Where transactions hold it up for more "
+            "than 5 s it fails, and may be asked for again.",
             "Before that, under the guard, it is looked at once more. Where it is valid by then, somebody "
             "may be building it, or a constraint uses it, nothing is dropped.",
         ),

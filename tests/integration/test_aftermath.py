@@ -143,6 +143,8 @@ def click(client: Client, job: Job, name: str, **fields: str) -> Job:
     assert f'href="{url}?' in client.get(job.get_absolute_url()).content.decode()
     asks = client.get(url, fields)
     assert asks.status_code == 200 and b"Before that, under the guard" in asks.content
+    limit = {"record": b"Rows are not compared.", "invalid_index": b"more than 5 s it fails"}[name]
+    assert limit in asks.content and b"exactly that" not in asks.content
     key = str(asks.context["form"].initial["key"])
     answer = client.post(url, {**fields, "key": key})
     assert answer.status_code == 302, answer.content.decode()
@@ -250,6 +252,16 @@ def test_a_table_that_was_made_in_a_migration_that_is_not_atomic_is_named(
     assert AuditEvent.objects.filter(act="job.record.refused", actor="staff").exists()
     assert staff.get(url, {"migration": "shop.0009"}).status_code == 404
     assert not Job.objects.filter(operation="record").exists()
+
+
+def test_no_statements_are_offered_that_would_drop_what_was_renamed(project: Project, mini: Target) -> None:
+    rename = 'migrations.RenameField("Item", "n", "m")'
+    project.migration("0002_next", f"{rename}, {DIVIDES}, {ADD_SIZE}", body="atomic = False")
+    job = run(mini)
+    assert (left(job)["verdict"], left(job)["undo"]) == ("partly", [])
+    text = page(job.get_absolute_url())
+    assert "No statements that undo it are offered: it renames (m, n), and what looks new may hold" in text
+    assert "DROP" not in text and "Or: complete by hand" not in text
 
 
 def test_code_in_the_middle_is_said_not_to_be_seen(project: Project, mini: Target) -> None:
