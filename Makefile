@@ -15,7 +15,7 @@ help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
-	@echo 'make test          all of: lint types unit integration agent browser faults-fast; each can be made alone'
+	@echo 'make test          all of: lint types unit integration browser agent faults-fast; each can be made alone'
 	@echo '                   make unit ARGS="-k name -x"'
 	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make benchmarks    the figures of docs/benchmarks.md'
@@ -28,11 +28,11 @@ run: .venv/.ready-for-run
 manage: .venv/.ready-for-run
 	@exec $(VENV_PYTHON) -m embedded manage $(ARGS)
 
-# The long ones mostly wait for processes and servers, so three of them run side by side, each with services of
-# its own; what one of them says comes when it has ended.
+# The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
+# own; what one of them says comes when it has ended.
 test: lint types unit machine
-	@echo 'side by side: integration, agent, browser, faults-fast (some twelve minutes; each is shown when it has ended)'
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target --keep-going integration agent browser faults-fast
+	@echo 'side by side: integration, browser, agent, faults-fast (some ten minutes; each is shown when it has ended)'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration browser agent faults-fast
 
 machine: .venv/.ready-for-test
 	@$(WITH_SERVICES) --without-services --programs --browser -- true
