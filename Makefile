@@ -31,7 +31,7 @@ manage: .venv/.ready-for-run
 # The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
 # own; what one of them says comes when it has ended.
 test: lint types unit machine
-	@echo 'side by side: integration, browser, agent, faults-fast (some ten minutes; each is shown when it has ended)'
+	@echo 'side by side: integration, browser, agent, faults-fast (a quarter of an hour; each is shown when it has ended)'
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration browser agent faults-fast
 
 machine: .venv/.ready-for-test
