@@ -24,6 +24,13 @@ VERDICTS = {
     ("differs", False): ("the schema differs", "drifted"),
     ("differs", True): ("the schema differs", "drifted"),
 }
+# Where something of it cannot be seen, only of the schema is told what it is.
+OF_THE_SCHEMA = {
+    ("untouched", False): ("the schema is as before it", "unknown"),
+    ("untouched", True): ("recorded; the schema is as before it", "failed"),
+    ("applied", False): ("the schema is as behind it, not recorded", "failed"),
+    ("applied", True): ("recorded; the schema is as behind it", "unknown"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,9 @@ class Examined:
         unread = ("not compared", "unknown")
         if self.fact["verdict"] == "unseen":
             unread = ("cannot be seen", "unknown")
-        return VERDICTS.get((self.fact["verdict"], bool(self.fact["recorded"])), unread)
+        found = (self.fact["verdict"], bool(self.fact["recorded"]))
+        told = {**VERDICTS, **OF_THE_SCHEMA} if self.fact["unseen"] else VERDICTS
+        return told.get(found, unread)
 
     @property
     def sentences(self) -> list[str]:
