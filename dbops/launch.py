@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from dbops import endings, tasks
 from dbops.access import Actor
 from dbops.again import why_not_again
-from dbops.models import AuditEvent, Job, Target, TargetDatabase
+from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
 from dbops.serving import service
@@ -228,6 +228,28 @@ def inspect(target: Target, actor: Actor) -> str:
     if tasks.publish_inspection(target):
         return f"An inspection of {target.name} is asked for. {_who_inspects(target.inspect_queue)}"
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
+
+
+def plan(database: TargetDatabase, app: str, migration: str, actor: Actor) -> Plan:
+    """Ask for a plan, which changes nothing; "" and "" is the whole project, as `migrate` takes them. Where
+    one for the same choice is on its way, it is that one."""
+    try:
+        with transaction.atomic():
+            asked = Plan.objects.create(
+                database=database,
+                app=app,
+                migration=migration,
+                asked_by=actor.user,
+                asked_by_name=actor.name,
+                published_at=Now(),
+            )
+            AuditEvent.objects.record(
+                "plan.ask", actor, target=str(database), plan=asked.pk, app=app, migration=migration
+            )
+            transaction.on_commit(lambda: tasks.publish_plan(asked))
+    except IntegrityError:
+        return Plan.objects.same_choice(database, app, migration).select_related("database__target")[0]
+    return asked
 
 
 def _who_inspects(queue: str) -> str:
