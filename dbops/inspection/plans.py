@@ -68,6 +68,7 @@ def _fields(opened: dict[str, Any], started: datetime) -> dict[str, Any]:
         "content": opened,
         "fingerprint": str(opened["fingerprint"])[:64],
         "count": len(migrations),
+        "identity": str(opened.get("identity") or "")[:1000],
         "backwards": any(entry.get("backwards") for entry in migrations),
         "read_at": started,
         "confirmed_at": started,
@@ -165,7 +166,25 @@ def changed_at(database: TargetDatabase) -> datetime | None:
     return since
 
 
+def current(database: TargetDatabase, app: str, migration: str) -> Plan | None:
+    """The kept plan for this choice where nothing makes it doubtful; without its content."""
+    done = Plan.objects.same_choice(database, app, migration).filter(state="done")
+    plan = done.defer("content").order_by("-read_at", "-pk").first()
+    return plan if plan and not why_outdated(plan, database) else None
+
+
+def why_outdated(plan: Plan, database: TargetDatabase) -> str:
+    """What makes it doubtful that this is what a migrate would do now, as a sentence; or ""."""
+    if plan.identity and database.identity and plan.identity != database.identity:
+        return "The alias leads to another database now than the one that this plan was read from."
+    since = changed_at(database)
+    if since and plan.read_at and plan.read_at < since:
+        return "What is applied, or the project's files, changed since it was read."
+    if is_old(plan):
+        return "It was read long ago, and no inspection has confirmed it since."
+    return ""
+
+
 def is_old(plan: Plan) -> bool:
-    """Nothing has confirmed it for so long that it counts as unknown."""
     seen = plan.confirmed_at or plan.finished_at
     return seen is None or clock.now() - seen > timedelta(seconds=conf.knob("STALE_AFTER_S"))

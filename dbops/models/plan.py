@@ -76,6 +76,8 @@ class Plan(models.Model):
     # How many migrations it holds, for lists that do not load the content.
     count = models.PositiveIntegerField(default=0)
     backwards = models.BooleanField(default=False)
+    # Of the database that it was read from.
+    identity = models.CharField(max_length=1000, blank=True)
     content = models.JSONField(null=True, blank=True)
     error_type = models.CharField(max_length=100, blank=True)
     error_sentence = models.TextField(blank=True)

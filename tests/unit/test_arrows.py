@@ -38,7 +38,8 @@ ARROWS: dict[str, set[str]] = {
     | {"endings", "heartbeat", "late", "lockwait", "steps", "operations", "target", "postgres", "transcript"},
     "finding": FOUNDATION | {"inspection"},
     "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
-    "truth": FOUNDATION | {"aftermath", "finding", "inspection", "steps"},
+    "plan_change": FOUNDATION,
+    "truth": FOUNDATION | {"aftermath", "finding", "inspection", "plan_change", "steps"},
     "loss": FOUNDATION | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
@@ -49,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
-    | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps"},
+    | {"access", "again", "endings", "inspection", "serving", "tasks", "operations", "transcript", "steps"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript"},
