@@ -276,7 +276,7 @@ CELERY = {
         },
         "sweep_plans": {
             "task": "dbops.sweep_plans",
-            "schedule": 15.0,
+            "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
     },
