@@ -16,7 +16,7 @@ from dbops.inspection.knowledge import database_statuses, latest_done, migration
 from dbops.inspection.plans import why_outdated
 from dbops.inspection.schema_diff import SchemaDiff
 from dbops.inspection.table_change import CHANGED, CREATED, DROPPED, TableChange, number
-from dbops.lint import DANGER, NOTICE, WARNING, Finding, findings
+from dbops.lint import DANGER, NOTICE, WARNING, Finding, counts, findings
 from dbops.models import Job, Plan, Target, TargetDatabase
 from dbops.models.plan import choice_words
 from dbops.models.status import Status
@@ -146,12 +146,12 @@ class Content:
     @property
     def counts(self) -> list[tuple[str, str]]:
         """(severity, "2 dangers")"""
-        given = [one.finding.severity for one in self.all_dangers]
-        return [
-            (severity, f"{given.count(severity)} {severity}{'s' if given.count(severity) > 1 else ''}")
-            for severity in (DANGER, WARNING, NOTICE)
-            if severity in given
-        ]
+        return [(severity, number(count, severity)) for severity, count in self.numbers]
+
+    @property
+    def numbers(self) -> list[tuple[str, int]]:
+        """How many of each severity, the worst first."""
+        return list(counts([one.finding for one in self.all_dangers]).items())
 
     @property
     def without_sql(self) -> int:
