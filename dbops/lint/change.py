@@ -33,7 +33,7 @@ class Change:
     facts: Facts
     backwards: bool = False
     acts: tuple[Act, ...] = ()
-    # Its SQL cannot be had, or only in part.
+    # Why its SQL cannot be had.
     unknown_sql: str = ""
     # FIELD in the direction of the plan.
     before: Facts | None = None
@@ -98,7 +98,7 @@ def change_of(operation: Facts, position: int, backwards: bool) -> Change:
         facts=operation,
         backwards=backwards,
         acts=tuple(act for statement in statements for act in acts_of(statement, position)),
-        unknown_sql=problem or ("its SQL is not known" if given is None else ""),
+        unknown_sql="" if given is not None else problem or "the agent does not tell why.",
         before=after if backwards else before,
         after=before if backwards else after,
         sql=statements,

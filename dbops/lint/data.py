@@ -93,7 +93,7 @@ def of_change(change: Change, scene: Scene) -> Iterator[Finding]:
         yield cannot_tell(
             change.position, "", "Its SQL is too long to be looked at as a whole; the rest may do anything."
         )
-    elif change.unknown_sql:
+    elif change.unknown_sql and not (change.is_of_django and scene.is_new(change.table)):
         yield cannot_tell(
             change.position,
             change.subject,

@@ -125,9 +125,9 @@ def look_first(act: Act) -> Recipe:
     table, column = recipes.quoted(act.table), recipes.quoted(act.name)
     size = column_type.parsed(act.type).size
     if column_type.parsed(act.type).name in ("varchar", "char") and size:
-        code = f"SELECT count(*) FROM {table} WHERE length({column}) > {size[0]};"
+        code = f"SELECT count(*) FROM {table} WHERE length({column}) > {size[0]};"  # noqa: S608
     else:
-        code = f"SELECT {column}, {column}::{act.type} FROM {table} LIMIT 100;"
+        code = f"SELECT {column}, {column}::{act.type} FROM {table} LIMIT 100;"  # noqa: S608
     return Recipe(
         "Count what would be changed before you apply it; keep the old values in a column of their own.",
         code,
