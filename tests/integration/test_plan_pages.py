@@ -338,6 +338,26 @@ def test_a_part_whose_plan_nobody_has_seen_is_shown_first(operator: Client, know
     assert "Nothing was started yet." in text(operator, plan.get_absolute_url())
 
 
+def test_a_plan_is_shown_without_anything_being_started(operator: Client, known: KnownDatabase) -> None:
+    database = known()
+    plan = keep(database, drops_total())
+    assert start(operator, database, show="plan")["Location"] == plan.get_absolute_url()
+    answer = start(operator, database, app="shop", show="plan")
+    assert answer["Location"] == Plan.objects.get(app="shop").get_absolute_url()
+    assert not Job.objects.exists()
+
+
+def test_a_danger_leads_to_its_migration(operator: Client, known: KnownDatabase) -> None:
+    database = known()
+    others = [migration("shop", f"{n:04}_x") for n in range(60)]
+    plan = keep(database, *others, drops_total())
+    address = plan.get_absolute_url()
+    assert f'href="{address}?page=2#migration_61"' in text(operator, address)
+    assert 'href="#migration_61"' in text(operator, f"{address}?page=2")
+    assert f'href="{address}?page=2#migration_61"' in text(operator, form(database))
+    assert 'id="migration_61"' in text(operator, f"{address}?page=2")
+
+
 def test_a_part_is_started_from_its_plan_with_exactly_that(operator: Client, known: KnownDatabase) -> None:
     database = known()
     plan = keep(database, drops_total(), app="shop", to="0002_more", fingerprint="e" * 64)

@@ -54,7 +54,8 @@ ARROWS: dict[str, set[str]] = {
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript"},
-    "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
+    "views": FOUNDATION
+    | {"access", "aftermath", "endings", "forms", "inspection", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
     "templatetags": FOUNDATION | {"lint", "pages"},
