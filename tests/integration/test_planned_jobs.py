@@ -87,7 +87,7 @@ def test_where_the_plan_that_was_seen_is_not_kept_any_more_it_is_refused_all_the
     arguments = {"expected_plan": "ab" * 32}
     job = run(small, **arguments)
     assert (job.state, job.error_type) == ("failed", "PlanChanged")
-    assert "plan_change" not in job.facts and "Nothing was done." in job.outcome
+    assert "plan_change" not in job.facts and "Nothing was changed." in job.outcome
 
 
 def test_its_page_shows_the_difference_and_leads_to_the_newest_plan(
