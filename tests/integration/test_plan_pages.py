@@ -165,7 +165,7 @@ def test_a_difference_is_shown_unified_or_side_by_side_by_a_link(
     plan = keep(known(), drops_total())
     unified = text(operator, plan.get_absolute_url())
     assert "diff__unified" in unified and "diff__split" not in unified
-    assert 'href="?diff=split"' in unified
+    assert 'href="?diff=split"' in unified and 'href="?diff=split#migration_1"' in unified
     split = text(operator, f"{plan.get_absolute_url()}?diff=split")
     assert "diff__split" in split and "diff__unified" not in split
     whole = text(operator, f"{plan.get_absolute_url()}?show=schema")
