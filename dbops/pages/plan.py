@@ -17,7 +17,7 @@ from dbops.inspection.plans import why_outdated
 from dbops.inspection.schema_diff import SchemaDiff
 from dbops.inspection.table_change import CHANGED, CREATED, DROPPED, TableChange, number
 from dbops.lint import DANGER, NOTICE, WARNING, Finding, counts, findings
-from dbops.models import Job, Plan, Target, TargetDatabase
+from dbops.models import Inspection, Job, Plan, Target, TargetDatabase
 from dbops.models.plan import choice_words
 from dbops.models.status import Status
 from dbops.pages.overview import why_not_migrate
@@ -265,13 +265,27 @@ def _page(
         reported_at=inspection.started_at if inspection and report else None,
         statuses=statuses,
         content=Content(plan, database, shown) if plan and done else None,
-        outdated=why_outdated(plan, database) if plan and done else "",
+        outdated=doubt(plan, database, inspection) if plan and done else "",
         migrate_refused=why_not_migrate(role, database, statuses, active),
         jobs_unserved=_nobody(served.get(database.target.queue)),
         plans_unserved=_nobody(served.get(database.target.inspect_queue)),
         recent=recent,
         role=role,
     )
+
+
+def doubt(plan: Plan, database: TargetDatabase, inspection: Inspection | None) -> str:
+    """Why this may not be what a migrate would do now, as a sentence; or "". A later inspection may have seen
+    others to apply, and not have come so far as to read what they do."""
+    if said := why_outdated(plan, database):
+        return said
+    report = report_of(inspection, database.alias)
+    later = inspection and plan.confirmed_at and inspection.started_at > plan.confirmed_at
+    if plan.app or not later or not report or plan.content is None:
+        return ""
+    told = {(entry["app"], entry["name"]) for entry in plan.content["migrations"]}
+    same = told == {(app, name) for app, name in plan_of(report)}
+    return "" if same else "The latest inspection saw other migrations to apply."
 
 
 def _nobody(service: Service | None) -> Service | None:

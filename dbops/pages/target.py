@@ -13,12 +13,11 @@ from dbops.inspection.knowledge import (
     report_of,
     target_statuses,
 )
-from dbops.inspection.plans import why_outdated
 from dbops.models import Inspection, Job, Plan, Target, TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
-from dbops.pages.plan import Content, Shown
+from dbops.pages.plan import Content, Shown, doubt
 from dbops.probes.knowledge import Readiness, readiness_of
 from dbops.serving import Service, services
 
@@ -136,10 +135,12 @@ def _part(
 
 
 def migrate_page(role: Role, database: TargetDatabase) -> MigratePage:
-    part = database_part(role, database, latest_done(database.target))
-    return MigratePage(part, role, next(iter(unserved([database.target.queue])), None), _content(database))
+    inspection = latest_done(database.target)
+    part = database_part(role, database, inspection)
+    nobody = next(iter(unserved([database.target.queue])), None)
+    return MigratePage(part, role, nobody, _content(database, inspection))
 
 
-def _content(database: TargetDatabase) -> Content | None:
+def _content(database: TargetDatabase, inspection: Inspection | None) -> Content | None:
     plan = Plan.objects.newest_forward(database).first()
-    return Content(plan, database, Shown()) if plan and not why_outdated(plan, database) else None
+    return Content(plan, database, Shown()) if plan and not doubt(plan, database, inspection) else None

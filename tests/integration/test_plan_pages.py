@@ -228,6 +228,16 @@ def test_an_outdated_plan_is_called_that_and_starts_nothing(operator: Client, kn
     assert "changed since it was read" in page and "Migrate exactly this" not in page
 
 
+def test_a_later_inspection_that_saw_others_makes_it_doubtful(operator: Client, known: KnownDatabase) -> None:
+    """And could not read what they do, or that would have been kept."""
+    database = known()
+    plan = keep(database, drops_total(), minutes_ago=1)
+    assert "Migrate exactly this" in text(operator, newest(database))
+    inspected(database, "0002_more", "0003_fill")
+    assert "The latest inspection saw other migrations to apply." in text(operator, newest(database))
+    assert plan.fingerprint not in text(operator, form(database))
+
+
 def test_without_a_plan_the_names_are_shown_and_that_it_was_not_read(
     operator: Client, known: KnownDatabase
 ) -> None:
