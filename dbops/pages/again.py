@@ -133,7 +133,7 @@ def again_page(role: Role, job: Job) -> AgainPage:
 
 
 def _plan(job: Job) -> Plan | None:
-    if job.operation != "migrate":
+    if job.operation != "migrate" or not job.database.has_address:
         return None
     return current(job.database, job.arguments.get("app") or "", job.arguments.get("migration") or "")
 

@@ -1,7 +1,5 @@
 """What a migrate would do: the newest plan, any other that was asked for, and asking for one."""
 
-from typing import Any
-
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -9,6 +7,7 @@ from django.views.decorators.http import require_GET, require_POST
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, plan_or_404
 from dbops.forms import PlanForm
+from dbops.inspection.knowledge import latest_done, report_of
 from dbops.pages.plan import Shown, known_migrations, newest_plan_page, plan_page
 from dbops.views.answers import page_or_fragment
 
@@ -34,11 +33,11 @@ def plan(request: OpsRequest, name: str, alias: str, plan_id: int) -> HttpRespon
 def plans(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     """Ask for a plan; its page shows it as soon as a worker has read it."""
     database = database_or_404(name, alias)
-    page = newest_plan_page(request.role, database, Shown())
-    form = PlanForm(request.POST, known=known_migrations(page.report))
+    report = report_of(latest_done(database.target), database.alias)
+    form = PlanForm(request.POST, known=known_migrations(report))
     if not form.is_valid():
-        context: dict[str, Any] = {"page": page, "form": form}
-        return render(request, "pages/newest_plan.html", context, status=422)
+        page = newest_plan_page(request.role, database, Shown())
+        return render(request, "pages/newest_plan.html", {"page": page, "form": form}, status=422)
     return redirect(launch.plan(database, *form.chosen, actor_of(request)))
 
 

@@ -330,7 +330,11 @@ def test_the_form_shows_the_plan_and_its_job_is_held_to_it(operator: Client, kno
     page = text(operator, form(database))
     assert "1 migration: 1 table changed" in page and f'value="{plan.fingerprint}"' in page
     assert start(operator, database, plan=plan.fingerprint).status_code == 302
-    assert Job.objects.get().arguments == {"expected_plan": plan.fingerprint}
+    job = Job.objects.get()
+    assert job.arguments == {"expected_plan": plan.fingerprint}
+    assert f"<dt>Held to the plan</dt><dd><code>{plan.fingerprint[:12]}" in text(
+        operator, job.get_absolute_url()
+    )
 
 
 def test_an_outdated_plan_is_not_what_the_form_holds_a_job_to(operator: Client, known: KnownDatabase) -> None:
@@ -386,6 +390,16 @@ def test_a_part_whose_plan_is_kept_and_holds_is_started_with_it(
     plan = keep(database, drops_total(), app="shop", fingerprint="e" * 64)
     start(operator, database, app="shop", plan="a" * 64)
     assert Job.objects.get().arguments == {"app": "shop", "expected_plan": plan.fingerprint}
+
+
+def test_of_an_alias_that_no_address_can_name_run_again_shows_no_plan(
+    operator: Client, known: KnownDatabase, make_job: Callable[..., Job]
+) -> None:
+    database = known()
+    TargetDatabase.objects.update(alias="a/b")
+    keep(database, drops_total())
+    job = make_job(database, state="failed", finished_at=clock.now())
+    assert "What it would do now, in full" not in text(operator, f"{job.get_absolute_url()}again/")
 
 
 def test_run_again_is_held_to_the_plan_of_now_and_not_to_that_of_then(
