@@ -9,14 +9,16 @@ import psycopg
 Connection = psycopg.Connection[Any]
 
 ROWS = 500
-STRENGTH = (
-    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
-    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
-)  # fmt: skip
+STRENGTH = [
+    *("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock"),
+    *("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"),
+]
 BLOCKING = STRENGTH[4:]
 WORDS = {
-    "ShareLock": "SHARE", "ShareRowExclusiveLock": "SHARE ROW EXCLUSIVE", "AccessExclusiveLock": "ACCESS EXCLUSIVE",
-}  # fmt: skip
+    "ShareLock": "SHARE",
+    "ShareRowExclusiveLock": "SHARE ROW EXCLUSIVE",
+    "AccessExclusiveLock": "ACCESS EXCLUSIVE",
+}
 
 
 @dataclass
@@ -72,13 +74,15 @@ def sent(operation: dict[str, Any], side: str) -> Iterator[str]:
 
 
 def filenodes(connection: Connection) -> dict[str, int]:
-    query = "SELECT relname, relfilenode FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    query = "SELECT relname, relfilenode FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
     return dict(connection.execute(query).fetchall())
 
 
 def rows_read(connection: Connection) -> dict[str, int]:
     """In this transaction, by scans of the whole table."""
-    return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables").fetchall())
+    query = "SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables"
+    return dict(connection.execute(query).fetchall())
 
 
 def locks(connection: Connection) -> dict[str, str]:
