@@ -1,4 +1,4 @@
-"""What is said of a plan, from its facts alone: every vendor, what cannot be told, and where nothing is said."""
+"""What is said of a plan, from its facts alone: on every vendor, and where nothing can be told or happens."""
 
 from typing import Any
 
@@ -6,22 +6,31 @@ import pytest
 
 from dbops import lint
 
-INTEGER = {
-    "type": "IntegerField", "db_type": "integer", "column": "x", "null": False, "unique": False, "db_index": False,
-    "has_default": False, "default": "", "default_is_callable": False, "db_default": "", "generated": "",
-    "generated_stored": False, "check": "", "many_to_many": False, "through_table": "", "max_length": None,
-}  # fmt: skip
+FIELD = {
+    **dict.fromkeys(
+        ["null", "unique", "db_index", "has_default", "default_is_callable", "many_to_many"], False
+    ),
+    **dict.fromkeys(["default", "db_default", "generated", "check", "through_table"], ""),
+    "generated_stored": False,
+    "max_length": None,
+}
+INTEGER = {**FIELD, "type": "IntegerField", "db_type": "integer", "column": "x"}
+OPERATION = {
+    **dict.fromkeys(["before", "after", "reverse_sql", "source", "reverse_source"]),
+    **dict.fromkeys(["sql_problem", "reverse_sql_problem"], ""),
+    **dict.fromkeys(["reversible", "reduces_to_sql", "routed"], True),
+    **dict.fromkeys(["state_only", "sql_cut"], False),
+    "module": "django.db.migrations.operations.fields",
+    "options": {},
+    "nested": [],
+}
 
 
 def operation(kind: str, *sql: str | None, **facts: Any) -> dict[str, Any]:
     """One of Django's on shop_item; `sql` None: it cannot be had."""
-    return {
-        "kind": kind, "module": "django.db.migrations.operations.fields", "words": kind, "reversible": True,
-        "reduces_to_sql": True, "model": "shop.Item", "table": "shop_item", "name": "x", "column": "x", "before": None,
-        "after": None, "options": {}, "state_only": False, "nested": [], "routed": True,
-        "sql": None if None in sql else list(sql), "sql_problem": "", "reverse_sql": None, "reverse_sql_problem": "",
-        "source": None, "reverse_source": None, "sql_cut": False, **facts,
-    }  # fmt: skip
+    of = {"model": "shop.Item", "table": "shop_item", "name": "x", "column": "x"}
+    sent = None if None in sql else list(sql)
+    return {**OPERATION, **of, "kind": kind, "words": kind, "sql": sent, **facts}
 
 
 def run_sql(*sql: str, **facts: Any) -> dict[str, Any]:
@@ -33,10 +42,14 @@ def python(source: str = "def forwards(apps, editor):\n    work()", **facts: Any
 
 
 def migration(*operations: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    return {
-        "app": "shop", "name": "0002", "backwards": False, "atomic": True, "operations": list(operations), "deferred": [],
-        "reverse_deferred": [], "before": {}, "after": {}, **facts,
-    }  # fmt: skip
+    given = {
+        "app": "shop",
+        "name": "0002",
+        "backwards": False,
+        "atomic": True,
+        "operations": list(operations),
+    }
+    return {**given, "deferred": [], "reverse_deferred": [], "before": {}, "after": {}, **facts}
 
 
 def found(

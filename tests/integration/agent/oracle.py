@@ -33,7 +33,7 @@ class Seen:
 
 
 def apply(connection: Connection, migration: dict[str, Any], *, keep: bool = False) -> Seen:
-    """Each statement of the migration, watched, in one transaction; nothing of it stays, unless it is kept."""
+    """Each statement of the migration, watched, in one transaction, which is kept or rolled back."""
     seen = Seen()
     before = columns(connection)
     there = set(filenodes(connection))
@@ -74,8 +74,10 @@ def sent(operation: dict[str, Any], side: str) -> Iterator[str]:
 
 
 def filenodes(connection: Connection) -> dict[str, int]:
-    query = "SELECT relname, relfilenode FROM pg_class "
+    query = (
+        "SELECT relname, relfilenode FROM pg_class "
         "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
     return dict(connection.execute(query).fetchall())
 
 
