@@ -109,8 +109,8 @@ def shown(text: str, lexer: Lexer) -> Code:
     text = text[:SHOWN]
     if len(text) > HIGHLIGHTED:
         return Code(escape(text), left_out)
-    # The formatter escapes what it is given and adds <span class="…"> only.
-    return Code(mark_safe(highlight(text, lexer, FORMATTER)), left_out)  # noqa: S308
+    # The formatter escapes what it is given and adds <span class="…"> only, and a line break at the end.
+    return Code(mark_safe(highlight(text, lexer, FORMATTER).removesuffix("\n")), left_out)  # noqa: S308
 
 
 FORMATTER: HtmlFormatter[str] = HtmlFormatter(nowrap=True)
