@@ -85,9 +85,9 @@ def outcome(old: str, new: str, using: str = "", column: str = "") -> str:
 def is_plain_cast(using: str, column: str, new: str) -> bool:
     """`"c"::type`, which is what happens without USING as well."""
     cast = re.fullmatch(r'"?([^":]+?)"? ?:: ?(.+)', using.strip())
-    return (
-        bool(cast) and (not column or cast[1] == column) and parsed(cast[2].replace(" (", "(")) == parsed(new)
-    )
+    if cast is None or (column and cast[1] != column):
+        return False
+    return parsed(cast[2].replace(" (", "(")) == parsed(new)
 
 
 def texts(before: Type, after: Type) -> str:

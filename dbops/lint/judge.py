@@ -67,8 +67,8 @@ def judged(scene: Scene) -> Iterator[Finding]:
         yield from of_one(change, scene)
     by_position = {change.position: change for change in of}
     for act in deferred(scene.migration, of):
-        change = by_position.get(act.operation) if act.operation is not None else None
-        yield from of_act(act, change, scene)
+        owner = by_position.get(act.operation) if act.operation is not None else None
+        yield from of_act(act, owner, scene)
 
 
 def of_one(change: Change, scene: Scene) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ FIELD = {
     "max_length": None,
 }
 INTEGER = {**FIELD, "type": "IntegerField", "db_type": "integer", "column": "x"}
-OPERATION = {
+OPERATION: dict[str, Any] = {
     **dict.fromkeys(["before", "after", "reverse_sql", "source", "reverse_source"]),
     **dict.fromkeys(["sql_problem", "reverse_sql_problem"], ""),
     **dict.fromkeys(["reversible", "reduces_to_sql", "routed"], True),

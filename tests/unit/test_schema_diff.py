@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbops.inspection import schema_diff, table_lines
+from dbops.inspection import table_change, table_lines
 from dbops.inspection.schema_diff import SchemaDiff, as_text, between, of_migration, of_plan
 
 Table = dict[str, Any]
@@ -246,4 +246,4 @@ def test_every_fact_of_a_column_is_told() -> None:
         "x text COLLATE C NOT NULL DEFAULT 'x' GENERATED ALWAYS AS (a + 1) STORED IDENTITY PRIMARY KEY "
         "COMMENT why"
     )
-    assert schema_diff.number(2, "index") == "2 indexes"
+    assert table_change.number(2, "index") == "2 indexes"

@@ -365,13 +365,10 @@ class Place:
                     text = text.replace(old, new)
                 connection.execute(text.encode())
 
-    def plan(self, **arguments: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = door.call(
-            self.project.address(), "plan", {"alias": "default", **arguments}, timeout_s=120
-        )
-        return answer
+    def plan(self, **arguments: Any) -> Mapping[str, Any]:
+        return door.call(self.project.address(), "plan", {"alias": "default", **arguments}, timeout_s=120)
 
-    def findings(self, plan: dict[str, Any]) -> dict[str, list[lint.Finding]]:
+    def findings(self, plan: Mapping[str, Any]) -> dict[str, list[lint.Finding]]:
         with self.database.connect() as connection:
             return lint.findings(plan, "postgresql", connection.info.server_version)
 
