@@ -31,13 +31,19 @@ def lines(table: Table | None) -> list[Line]:
     columns = [
         Line(COLUMN, name, column(name, facts)) for name, facts in (table.get("columns") or {}).items()
     ]
-    indexes = [Line(INDEX, name, f"INDEX {name}: {words}") for name, words in _sorted(table.get("indexes"))]
+    indexes = [Line(INDEX, name, named_index(name, str(words))) for name, words in _sorted(table.get("indexes"))]
     constraints = [
-        Line(CONSTRAINT, name, f"CONSTRAINT {name}: {words}")
+        Line(CONSTRAINT, name, f"CONSTRAINT {name} {words}")
         for name, words in _sorted(table.get("constraints"))
     ]
     comment = [Line(COMMENT, "", f"COMMENT {table['comment']}")] if table.get("comment") else []
     return [on_one_line(line) for line in (*columns, *indexes, *constraints, *comment)]
+
+
+def named_index(name: str, words: str) -> str:
+    """UNIQUE INDEX name ("email")"""
+    before, found, after = words.partition("INDEX ")
+    return f"{before}INDEX {name} {after}" if found else f"INDEX {name} {words}"
 
 
 def on_one_line(line: Line) -> Line:

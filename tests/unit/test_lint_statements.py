@@ -101,9 +101,9 @@ def test_a_column_s_type_and_default_are_read() -> None:
     (act,) = acts_of(
         'ALTER TABLE "a" ADD COLUMN "b" numeric(10, 2) DEFAULT (gen_random_uuid()) NOT NULL CHECK ("b" > 0)'
     )
-    assert (act.type, act.expression) == ("numeric(10,2)", "( gen_random_uuid ( ) )")
+    assert (act.type, act.expression) == ("numeric(10,2)", "(gen_random_uuid())")
     (act,) = acts_of("ALTER TABLE a ALTER b TYPE timestamp(3) with time zone USING b::timestamptz")
-    assert (act.type, act.expression) == ("timestamp(3) with time zone", "b :: timestamptz")
+    assert (act.type, act.expression) == ("timestamp(3) with time zone", "b::timestamptz")
 
 
 PIECES = [
