@@ -175,7 +175,7 @@ def parts(tables: Sequence[TableChange]) -> list[str]:
     return [phrase(part, verb, found[part, verb]) for part, verb in sorted(found, key=order)]
 
 
-VERBS = {"dropped": "from", "changed": "of", "renamed": "of", "added": "to"}
+VERBS = {"dropped": "from", "changed": "in", "renamed": "in", "added": "to"}
 ORDER = ("column", "index", "constraint", "comment")
 
 

@@ -1,7 +1,7 @@
 """A TABLE of a plan as lines: one a column, an index, a constraint, the comment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 COLUMN, INDEX, CONSTRAINT, COMMENT = "column", "index", "constraint", "comment"
@@ -16,6 +16,7 @@ Key = tuple[str, str]
 class Line:
     part: str
     name: str
+    # On one line, whatever is in it.
     text: str
 
     @property
@@ -30,13 +31,23 @@ def lines(table: Table | None) -> list[Line]:
     columns = [
         Line(COLUMN, name, column(name, facts)) for name, facts in (table.get("columns") or {}).items()
     ]
-    indexes = [Line(INDEX, name, f"INDEX {name}: {words}") for name, words in _sorted(table.get("indexes"))]
+    indexes = [Line(INDEX, name, named_index(name, str(words))) for name, words in _sorted(table.get("indexes"))]
     constraints = [
-        Line(CONSTRAINT, name, f"CONSTRAINT {name}: {words}")
+        Line(CONSTRAINT, name, f"CONSTRAINT {name} {words}")
         for name, words in _sorted(table.get("constraints"))
     ]
     comment = [Line(COMMENT, "", f"COMMENT {table['comment']}")] if table.get("comment") else []
-    return [*columns, *indexes, *constraints, *comment]
+    return [on_one_line(line) for line in (*columns, *indexes, *constraints, *comment)]
+
+
+def named_index(name: str, words: str) -> str:
+    """UNIQUE INDEX name ("email")"""
+    before, found, after = words.partition("INDEX ")
+    return f"{before}INDEX {name} {after}" if found else f"INDEX {name} {words}"
+
+
+def on_one_line(line: Line) -> Line:
+    return replace(line, text=line.text.replace("\n", "↵")) if "\n" in line.text else line
 
 
 def column(name: str, facts: Mapping[str, Any]) -> str:
@@ -46,7 +57,7 @@ def column(name: str, facts: Mapping[str, Any]) -> str:
         f"COLLATE {facts['collation']}" if facts.get("collation") else "",
         "NULL" if facts.get("null") else "NOT NULL",
         f"DEFAULT {facts['default']}" if facts.get("default") else "",
-        f"GENERATED ALWAYS AS ({facts['generated']})" if facts.get("generated") else "",
+        f"GENERATED ALWAYS AS {facts['generated']}" if facts.get("generated") else "",
         "IDENTITY" if facts.get("identity") else "",
         "PRIMARY KEY" if facts.get("primary_key") else "",
         f"COMMENT {facts['comment']}" if facts.get("comment") else "",

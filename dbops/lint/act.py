@@ -20,7 +20,7 @@ class Act:
     type: str = ""
     # concurrently, unique, where, cascade, not valid, using index, not null, null, default, check, references
     flags: frozenset[str] = frozenset()
-    # The default, the expression of USING, the mode of a lock, as it is written.
+    # The default, the expression of USING, what an index is on, the mode of a lock, as it is written.
     expression: str = ""
     # The statement's beginning.
     text: str = ""

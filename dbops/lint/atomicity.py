@@ -63,14 +63,24 @@ def of_migration(scene: Scene, changes: Sequence[Change]) -> Iterator[Finding]:
         return
     if scene.vendor in DDL_OF_ITS_OWN and scene.atomic:
         if len(working) > 1:
-            yield not_undone(scene, "This database commits every change of the schema by itself", WARNING)
+            yield not_undone(
+                scene, "This database commits every change of the schema by itself", WARNING, working
+            )
     elif not scene.atomic:
         several = len(working) > 1 or sum(len(change.sql) for change in working) > 1
-        yield not_undone(scene, "atomic = False", WARNING if several else NOTICE)
+        yield not_undone(scene, "atomic = False", WARNING if several else NOTICE, working)
 
 
-def not_undone(scene: Scene, why: str, severity: str) -> Finding:
+def builds_concurrently(changes: Sequence[Change]) -> bool:
+    return any(
+        act.kind == "create index" and act.has("concurrently") for each in changes for act in each.acts
+    )
+
+
+def not_undone(scene: Scene, why: str, severity: str, changes: Sequence[Change]) -> Finding:
     reason = f"{why}: what was done before an error stays, and the migration is not recorded as applied."
     if scene.backwards:
         reason = f"{why}: what was undone before an error stays undone, and the migration is still recorded."
+    if builds_concurrently(changes):
+        reason += " An index whose build is interrupted stays behind, invalid."
     return Finding("not-atomic", severity, "Not atomic", "", reason, "", NO_RECIPE, None)

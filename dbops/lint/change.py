@@ -117,6 +117,6 @@ def deferred(migration: Facts, of: list[Change]) -> list[Act]:
 
 def with_owner(act: Act, of: list[Change]) -> Act:
     columns = {act.name, *act.columns}
-    owner = next((one for one in of if one.table == act.table and one.column and one.column in columns), None)
+    owner = next((one for one in of if one.after and one.table == act.table and one.column in columns), None)
     owner = owner or next((one for one in of if one.table == act.table and one.kind == "CreateModel"), None)
     return replace(act, operation=owner.position) if owner else act

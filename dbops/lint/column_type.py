@@ -33,6 +33,8 @@ ALIASES = {
 }
 WHOLE = {"smallint": 16, "integer": 32, "bigint": 64}
 TEXTS = {"varchar", "text", "char", "citext"}
+# Digits of a second that a type without a size has.
+FULL = (6,)
 CLOCKS = {"timestamp", "timestamptz", "time", "timetz", "interval"}
 OTHERS = "date interval uuid json jsonb inet cidr bytea bit macaddr xml money hstore tsvector"
 KNOWN = {*ALIASES.values(), *TEXTS, *OTHERS.split()}
@@ -74,18 +76,18 @@ def outcome(old: str, new: str, using: str = "", column: str = "") -> str:
     if before.name == after.name:
         return sizes(before, after)
     if {before.name, after.name} == {"timestamp", "timestamptz"}:
-        return REWRITE if before.size or after.size else BY_TIME_ZONE
-    if (before.name, after.name) == ("cidr", "inet"):
-        return KEPT
+        return REWRITE if after.size not in ((), FULL) else BY_TIME_ZONE
+    if (before.name, after.name) in (("cidr", "inet"), ("bit", "varbit")):
+        return KEPT if not after.size else REWRITE
     return REWRITE if before.name in KNOWN and after.name in KNOWN else UNKNOWN
 
 
 def is_plain_cast(using: str, column: str, new: str) -> bool:
     """`"c"::type`, which is what happens without USING as well."""
     cast = re.fullmatch(r'"?([^":]+?)"? ?:: ?(.+)', using.strip())
-    return (
-        bool(cast) and (not column or cast[1] == column) and parsed(cast[2].replace(" (", "(")) == parsed(new)
-    )
+    if cast is None or (column and cast[1] != column):
+        return False
+    return parsed(cast[2].replace(" (", "(")) == parsed(new)
 
 
 def texts(before: Type, after: Type) -> str:
@@ -105,7 +107,7 @@ def sizes(before: Type, after: Type) -> str:
     if name in CLOCKS:
         return (
             KEPT
-            if not after.size or (before.size and before.size[0] <= after.size[0]) or after.size == (6,)
+            if not after.size or (before.size and before.size[0] <= after.size[0]) or after.size == FULL
             else REWRITE
         )
     if name == "varbit":
@@ -127,42 +129,90 @@ def loss(old: str, new: str, using: str = "") -> str:
     before, after = parsed(old), parsed(new)
     if before.array or after.array or before == after:
         return ""
-    if before.name in TEXTS and after.name in TEXTS and after.size and using and not text_fits(before, after):
-        return f"longer values are cut off after {after.size[0]} characters, without an error"
-    if before.name == "numeric" and after.name == "numeric" and after.size and less_scale(before, after):
-        return f"values are rounded to {scale(after)} decimal places"
-    if (
-        before.name in ("numeric", "double precision", "real")
-        and after.name in WHOLE
-        and not is_whole(before)
-    ):
+    return next((words for rule in LOSSES if (words := rule(before, after, bool(using)))), "")
+
+
+def cut_off(before: Type, after: Type, is_cast: bool) -> str:
+    """Without USING it is assigned, which fails instead."""
+    if after.name not in ("varchar", "char") or not after.size or not is_cast:
+        return ""
+    longest = longest_text(before)
+    if longest is not None and longest <= after.size[0]:
+        return ""
+    return f"longer values are cut off after {after.size[0]} characters, without an error"
+
+
+def longest_text(one: Type) -> int | None:
+    if one.name in TEXTS:
+        return one.size[0] if one.size else None
+    if one.name == "numeric":
+        return one.size[0] + 2 if one.size else None
+    return {"smallint": 6, "integer": 11, "bigint": 20, "boolean": 5, "uuid": 36, "date": 13}.get(one.name)
+
+
+def rounded(before: Type, after: Type, is_cast: bool) -> str:
+    """Digits behind the point."""
+    number = before.name in ("numeric", "double precision", "real", "money")
+    if number and after.name in WHOLE and not is_whole(before):
         return "values are rounded to whole numbers"
-    if (before.name, after.name) in LESS_EXACT or (
-        before.name == "numeric" and after.name in ("double precision", "real")
-    ):
-        return "values lose digits that the new type cannot hold"
-    if before.name in WHOLE and after.name == "boolean":
-        return "every number but 0 becomes true"
+    if after.name != "numeric" or not after.size or not (number or before.name in TEXTS):
+        return ""
+    exact = before.name == "numeric" and before.size and scale(before) <= scale(after)
+    return "" if exact else f"values are rounded to {scale(after)} decimal places"
+
+
+def less_exact(before: Type, after: Type, is_cast: bool) -> str:
+    fewer = (before.name, after.name) in LESS_EXACT
+    return "values lose digits that the new type cannot hold" if fewer else ""
+
+
+LESS_EXACT = {
+    ("double precision", "real"),
+    ("double precision", "numeric"),
+    ("bigint", "double precision"),
+    ("bigint", "real"),
+    ("integer", "real"),
+    ("numeric", "double precision"),
+    ("numeric", "real"),
+    ("real", "numeric"),
+}
+
+
+def to_truth(before: Type, after: Type, is_cast: bool) -> str:
+    return "every number but 0 becomes true" if before.name in WHOLE and after.name == "boolean" else ""
+
+
+def to_bits(before: Type, after: Type, is_cast: bool) -> str:
+    cut = (
+        before.name in (*WHOLE, "bit", "varbit")
+        and after.name in ("bit", "varbit")
+        and after.size
+        and is_cast
+    )
+    wide = before.size and after.name == before.name and before.size[0] <= after.size[0] if cut else False
+    return f"bits beyond {after.size[0]} are cut off" if cut and not wide else ""
+
+
+def moments(before: Type, after: Type, is_cast: bool) -> str:
+    if before.name not in CLOCKS:
+        return ""
     if before.name in ("timestamp", "timestamptz") and after.name == "date":
         return "the time of day is dropped"
     if before.name in ("timestamp", "timestamptz") and after.name in ("time", "timetz"):
         return "the date is dropped"
-    if before.name in CLOCKS and before.name == after.name and sizes(before, after) == REWRITE:
+    if (before.name, after.name) in (("timetz", "time"), ("interval", "time")):
+        return "a part of each value is dropped"
+    finer = not before.size or (after.size and before.size[0] > after.size[0])
+    if after.name in CLOCKS and after.size and after.size != FULL and finer:
         return f"values are rounded to {after.size[0]} digits of a second"
     return ""
 
 
-LESS_EXACT = {
-    ("double precision", "real"), ("bigint", "double precision"), ("bigint", "real"), ("integer", "real"),
-}  # fmt: skip
+LOSSES = (cut_off, rounded, less_exact, to_truth, to_bits, moments)
 
 
 def is_whole(one: Type) -> bool:
     return one.name == "numeric" and bool(one.size) and scale(one) == 0
-
-
-def less_scale(before: Type, after: Type) -> bool:
-    return not before.size or scale(after) < scale(before)
 
 
 def text_fits(before: Type, after: Type) -> bool:

@@ -87,7 +87,18 @@ def outside(tokens: Sequence[Token]) -> list[Token]:
 
 
 def written(tokens: Sequence[Token]) -> str:
-    return " ".join(token.written for token in tokens)
+    """As one would write it: the same statement, on one line."""
+    found = ""
+    for token in tokens:
+        glued = token.kind == MARK and token.value in TO_THE_LEFT
+        calls = said(token, "(") and found[-1:] not in OPERATORS
+        found += token.written if glued or calls or found.endswith(TO_THE_RIGHT) else f" {token.written}"
+    return found.strip()
+
+
+TO_THE_LEFT = (")", ",", "::", ".", "]", "[")
+TO_THE_RIGHT = ("(", "::", ".", "[")
+OPERATORS = tuple("=<>+-*/|&,")
 
 
 def first_names(tokens: Sequence[Token]) -> tuple[str, ...]:

@@ -67,12 +67,14 @@ def judged(scene: Scene) -> Iterator[Finding]:
         yield from of_one(change, scene)
     by_position = {change.position: change for change in of}
     for act in deferred(scene.migration, of):
-        change = by_position.get(act.operation) if act.operation is not None else None
-        yield from of_act(act, change, scene)
+        owner = by_position.get(act.operation) if act.operation is not None else None
+        yield from of_act(act, owner, scene)
 
 
 def of_one(change: Change, scene: Scene) -> Iterator[Finding]:
     """Of one operation; what it does is remembered behind it."""
+    if change.facts.get("table_created_in") and not change.backwards:
+        scene.made.tables.add(change.table)
     yield from same_value.of_change(change, scene)
     yield from nullability.of_change(change, scene)
     yield from compatibility.lost_default(change, scene)
@@ -85,8 +87,6 @@ def of_one(change: Change, scene: Scene) -> Iterator[Finding]:
         yield from of_act(act, change, scene)
     if scene.vendor != "postgresql":
         remember(change, scene)
-    elif change.facts.get("table_created_in"):
-        scene.made.tables.add(change.table)
 
 
 def of_act(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:

@@ -82,15 +82,14 @@ def of_change(change: Change, scene: Scene) -> Iterator[Finding]:
         or not field.get("column")
     ):
         return
-    if change.kind != "AddField" and change.kind != "RemoveField":
-        return
-    yield from python_default(change, field)
+    if change.kind == "AddField":
+        yield from python_default(change, field)
 
 
 def python_default(change: Change, field: Facts) -> Iterator[Finding]:
     if field.get("null") or field.get("db_default") or field.get("generated") or field.get("primary_key"):
         return
-    if not (field.get("has_default") or is_filled(change, str(field["column"]))):
+    if not is_filled(change):
         return
     reason = (
         "Django fills the rows that are there and then drops the default. Code of the old release that "
@@ -109,8 +108,10 @@ def python_default(change: Change, field: Facts) -> Iterator[Finding]:
     )
 
 
-def is_filled(change: Change, column: str) -> bool:
-    """Its SQL fills the rows that are there, and keeps no default."""
-    added = [act for act in change.acts if act.kind == "add column" and act.name == column]
-    dropped = [act for act in change.acts if act.kind == "drop default" and act.name == column]
-    return bool(added and added[0].has("default") and dropped)
+def is_filled(change: Change) -> bool:
+    """The rows that are there get a value of Python's: its SQL says so, or else its field."""
+    added = [act for act in change.acts if act.kind == "add column" and act.name == change.column]
+    if added and change.sql:
+        return added[0].has("default")
+    field = change.after or {}
+    return bool(field.get("has_default")) and field.get("default") != "None"

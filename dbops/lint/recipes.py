@@ -44,11 +44,9 @@ def concurrent_index(change: Change | None, act: Act) -> Recipe:
             "    ]"
         )
         return Recipe(words, code)
-    columns = ", ".join(quoted(column) for column in act.columns if column) or "..."
-    code = (
-        f"CREATE {'UNIQUE ' if act.has('unique') else ''}INDEX CONCURRENTLY {quoted(act.name)} ON "
-        f"{quoted(act.table)} ({columns});"
-    )
+    columns = act.expression or f"({', '.join(quoted(column) for column in act.columns if column) or '...'})"
+    unique = "UNIQUE " if act.has("unique") else ""
+    code = f"CREATE {unique}INDEX CONCURRENTLY {quoted(act.name or '...')} ON {quoted(act.table)} {columns};"
     if change and change.after is not None and change.column:
         words += (
             " Let the field come without its index first (db_index=False); then put the index into "

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from . import recipes
+from . import nullability, recipes
 from .change import Change
 from .finding import DANGER, WARNING, Finding
 from .scene import Scene
@@ -21,13 +21,11 @@ def of_change(change: Change, scene: Scene) -> Iterator[Finding]:
         or not field.get("column")
     ):
         return
-    if not field.get("has_default") or field.get("db_default"):
+    if field.get("db_default") or not nullability.is_filled(change):
         return
     if field.get("unique"):
-        reason = (
-            f"All rows that are there get one value ({field.get('default')}), and it is unique: it "
-            f"fails from two rows on."
-        )
+        value = f" ({field['default']})" if field.get("default") else ""
+        reason = f"All rows that are there get one value{value}, and it is unique: it fails from two rows on."
         yield finding(change, DANGER, reason)
     elif field.get("default_is_callable") and OF_EACH.search(str(field.get("default") or "")):
         reason = f"{field.get('default')} is asked once: all rows that are there get the same value."

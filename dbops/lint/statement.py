@@ -69,10 +69,11 @@ def create_index(cursor: Cursor, unique: bool = False) -> list[Act]:
         return [Act("unknown")]
     cursor.take("ONLY")
     table = cursor.name()
+    of = written(cursor.rest)
     if cursor.take("USING"):
         cursor.name()
     columns = first_names(cursor.parenthesis())
-    return [Act("create index", table, name, columns=columns, flags=frozenset(flags))]
+    return [Act("create index", table, name, columns=columns, flags=frozenset(flags), expression=of)]
 
 
 def create_unique_index(cursor: Cursor) -> list[Act]:

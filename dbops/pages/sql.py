@@ -7,6 +7,7 @@ shown as it is; what is longer than SHOWN is shown in part, and how much is left
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sqlparse
 from django.utils.html import escape
@@ -97,10 +98,9 @@ def laid_out(statement: str, depth: int) -> str:
 
 def joined(statements: list[str]) -> str:
     """One below another; an empty line around those of several lines."""
-    found = ""
-    for statement in statements:
-        between = "" if not found else "\n" if "\n" not in statement + found.rpartition("\n\n")[2] else "\n\n"
-        found += between + statement
+    found = statements[0] if statements else ""
+    for last, statement in pairwise(statements):
+        found += ("\n\n" if "\n" in last + statement else "\n") + statement
     return found
 
 
@@ -109,8 +109,8 @@ def shown(text: str, lexer: Lexer) -> Code:
     text = text[:SHOWN]
     if len(text) > HIGHLIGHTED:
         return Code(escape(text), left_out)
-    # The formatter escapes what it is given and adds <span class="…"> only.
-    return Code(mark_safe(highlight(text, lexer, FORMATTER)), left_out)  # noqa: S308
+    # The formatter escapes what it is given and adds <span class="…"> only, and a line break at the end.
+    return Code(mark_safe(highlight(text, lexer, FORMATTER).removesuffix("\n")), left_out)  # noqa: S308
 
 
 FORMATTER: HtmlFormatter[str] = HtmlFormatter(nowrap=True)

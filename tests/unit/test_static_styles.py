@@ -66,6 +66,18 @@ def test_white_can_be_read_on_danger(name: str, theme: int) -> None:
     assert contrast("#ffffff", token(name)[theme]) >= AA
 
 
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["keyword", "name", "string", "number", "comment"])
+def test_code_can_be_read_on_paper(name: str, theme: int) -> None:
+    assert contrast(token(f"code-{name}")[theme], token("paper-bg")[theme]) >= AA
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["good-bg", "bad-bg", "added-mark-bg", "removed-mark-bg"])
+def test_a_line_of_a_diff_can_be_read_and_so_can_what_is_marked_in_it(name: str, theme: int) -> None:
+    assert contrast(token("paper-fg")[theme], token(name)[theme]) >= AA
+
+
 @pytest.mark.parametrize(
     "state", sorted({*status.STATES, *LATER_STATES, *Job.State.values, *Step.State.values})
 )

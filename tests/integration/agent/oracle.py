@@ -9,14 +9,16 @@ import psycopg
 Connection = psycopg.Connection[Any]
 
 ROWS = 500
-STRENGTH = (
-    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
-    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
-)  # fmt: skip
+STRENGTH = [
+    *("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock"),
+    *("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"),
+]
 BLOCKING = STRENGTH[4:]
 WORDS = {
-    "ShareLock": "SHARE", "ShareRowExclusiveLock": "SHARE ROW EXCLUSIVE", "AccessExclusiveLock": "ACCESS EXCLUSIVE",
-}  # fmt: skip
+    "ShareLock": "SHARE",
+    "ShareRowExclusiveLock": "SHARE ROW EXCLUSIVE",
+    "AccessExclusiveLock": "ACCESS EXCLUSIVE",
+}
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Seen:
 
 
 def apply(connection: Connection, migration: dict[str, Any], *, keep: bool = False) -> Seen:
-    """Each statement of the migration, watched, in one transaction; nothing of it stays, unless it is kept."""
+    """Each statement of the migration, watched, in one transaction, which is kept or rolled back."""
     seen = Seen()
     before = columns(connection)
     there = set(filenodes(connection))
@@ -72,13 +74,17 @@ def sent(operation: dict[str, Any], side: str) -> Iterator[str]:
 
 
 def filenodes(connection: Connection) -> dict[str, int]:
-    query = "SELECT relname, relfilenode FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    query = (
+        "SELECT relname, relfilenode FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
     return dict(connection.execute(query).fetchall())
 
 
 def rows_read(connection: Connection) -> dict[str, int]:
     """In this transaction, by scans of the whole table."""
-    return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables").fetchall())
+    query = "SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables"
+    return dict(connection.execute(query).fetchall())
 
 
 def locks(connection: Connection) -> dict[str, str]:
