@@ -22,7 +22,7 @@ from . import collected, databases, failures, operation_facts, sources, targets
 from .collected import Collector, Sql
 from .operation_facts import Teller
 from .session import is_read_only
-from .supposed import Changed, Statements, Supposed, tables_of
+from .supposed import Again, Changed, Statements, Supposed, again_named, tables_of
 
 if TYPE_CHECKING:
     from typing import Any, Iterable
@@ -124,6 +124,8 @@ class Walk:
         self.teller = Teller(connection.alias, self.supposed.describer)
         self.version: dict[str, Any] = {}
         self.created: dict[str, Key] = {}
+        # {migration: what each of its operations makes again on the way back}, in that order
+        self.made_again: dict[Key, list[tuple[dict[str, Any], Again]]] = {}
         self.state: Any = ProjectState(real_apps=plan.loader.unmigrated_apps)
 
     def told(self) -> list[dict[str, Any]]:
@@ -138,7 +140,24 @@ class Walk:
             self._along([one for one in self.plan.full if key_of(one) not in entries], entries)
             self._tell_schema()
             self._along([migration for migration, _ in self.plan.steps], entries)
+        self._name_backwards(entries.values())
         return list(entries.values())
+
+    def _name_backwards(self, entries: Iterable[dict[str, Any]]) -> None:
+        """What an operation undoes comes back under a name that may be another one than it had."""
+        names: dict[str, str] = {}
+        for migration, backwards in self.plan.steps:
+            if not backwards:
+                names = {}
+            for told, again in self.made_again.get(key_of(migration), []):
+                if told["reverse_sql"]:
+                    told["reverse_sql"] = [again_named(text, names) for text in told["reverse_sql"]]
+                for name in again.made:
+                    names.pop(name, None)
+                names.update(again.names)
+        for entry in entries:
+            for told in entry["operations"]:
+                gather_backwards(told)
 
     def _along(self, migrations: Iterable[Any], entries: dict[Key, dict[str, Any]]) -> None:
         for migration in migrations:
@@ -412,13 +431,22 @@ class Step:
                 sql = self._sql(leaf, collector, backwards=True)
                 leaf.told.update(reverse_sql=sql.statements, reverse_sql_problem=sql.problem)
                 leaf.told["sql_cut"] = leaf.told["sql_cut"] or sql.cut
+                self._note_again(leaf, self._statements(leaf.operation, sql, collector))
             rest = collector.left_for_the_end()
         self.entry["reverse_deferred"] = rest.statements or []
-        for operation, told in zip(self.migration.operations, self.entry["operations"]):
-            if collected.is_taken_apart(operation):
-                together(told, [one for one in reversed(told["nested"]) if not one["state_only"]], "reverse_")
         if self.entry["irreversible"] and not self.entry["reverse_sql_problem"]:
             self.entry["reverse_sql_problem"] = NOT_REVERSED.format(", ".join(self.entry["irreversible"]))
+
+    def _note_again(self, leaf: Leaf, statements: Statements | None) -> None:
+        again = Again({}, set())
+        if statements is not None and leaf.change is not None:
+            try:
+                again = self.walk.supposed.again(
+                    leaf.version_before, leaf.version_after, leaf.change, statements
+                )
+            except Exception as problem:
+                self._is_partly_told(problem)
+        self.walk.made_again.setdefault(key_of(self.migration), []).append((leaf.told, again))
 
     def _tables(self) -> None:
         """What it touches, in the direction of the plan."""
@@ -442,6 +470,15 @@ def together(told: dict[str, Any], inner: list[dict[str, Any]], way: str) -> Non
         dict.fromkeys(filter(None, (one[way + "sql_problem"] for one in inner)))
     )
     told["sql_cut"] = told["sql_cut"] or any(one["sql_cut"] for one in inner)
+
+
+def gather_backwards(told: dict[str, Any]) -> None:
+    """Of an operation that consists of others, the innermost first."""
+    inner = [one for one in told["nested"] if one["database_only"]]
+    for one in inner:
+        gather_backwards(one)
+    if inner:
+        together(told, inner[::-1], "reverse_")
 
 
 def moved_by(operation: Any, app: str) -> tuple[dict[str, str], dict[tuple[str, str], str]]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MADE = re.compile(r'(?:CONSTRAINT|INDEX(?: CONCURRENTLY)?(?: IF NOT EXISTS)?) "([^"]+)" (?!RENAME)')
 DROPPED = re.compile(r'DROP (?:CONSTRAINT|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)? "([^"]+)"')
+TAKEN = re.compile(
+    r'((?:DROP (?:CONSTRAINT|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)?|SET CONSTRAINTS) )"([^"]+)"'
+)
 RENAMED = re.compile(r'(?:INDEX|RENAME CONSTRAINT) "([^"]+)" (?:RENAME )?TO "')
 
 
@@ -184,6 +187,42 @@ class Supposed:
                 found["left", item.name] = item._replace(key=("left", item.name), columns=now)
         return found
 
+    def again(
+        self,
+        before: dict[str, Shape | None],
+        after: dict[str, Shape | None],
+        change: Changed,
+        statements: Statements,
+    ) -> Again:
+        """What the way back from `after` to `before`, by these statements, makes under another name."""
+        names = {}
+        for old, new in change.pairs:
+            shape = self.of(before, old)
+            stays = self.of(after, new)
+            if shape is None:
+                continue
+            kept = {item.name for item in stays.items.values()} - statements.dropped if stays else set()
+            for key, item in self.describer.of(old).items.items():
+                name = shape.items[key].name if key in shape.items else ""
+                if name and name not in kept:
+                    found = self.made_by(statements, item, old, stays is None)
+                    if found and found != name:
+                        names[name] = found
+        return Again(names, statements.made)
+
+    def of(self, version: dict[str, Shape | None], model: Any) -> Shape | None:
+        if model is None:
+            return None
+        table = model._meta.db_table
+        return version.get(table, self.first.get(table))
+
+    def made_by(self, statements: Statements, item: Item, model: Any, with_its_table: bool) -> str:
+        names = [self.describer.altered_name(model, item), item.name]
+        if item.kind == FOREIGN_KEY:
+            names.append(self.describer.again_name(model, item))
+        made = next((name for name in names if name in statements.made), "")
+        return made or (item.name if with_its_table else "")
+
     # What the schema editor is told
 
     @contextlib.contextmanager
@@ -226,6 +265,18 @@ class Supposed:
         if self.backwards:
             return table in self.first, table
         return table in version or (table in self.first and self.first[table] is None), table
+
+
+class Again(NamedTuple):
+    """`names`: {what it was called: what it is called now}; `made`: all that is made."""
+
+    names: dict[str, str]
+    made: set[str]
+
+
+def again_named(text: str, names: dict[str, str]) -> str:
+    """A statement that takes something away, by the name that this has by then."""
+    return TAKEN.sub(lambda found: f'{found[1]}"{names.get(found[2], found[2])}"', text)
 
 
 class Statements:
