@@ -88,7 +88,8 @@ def test_names_with_unusual_characters(postgres_shop: Project) -> None:
     postgres_shop.migration(
         "0004_odd",
         f"migrations.CreateModel('Odd', [('id', models.AutoField(primary_key=True)), "
-        f"('x', models.CharField(max_length=4, unique=True, db_column={name!r}))], options={{'db_table': 'a b; --'}})",
+        f"('x', models.CharField(max_length=4, unique=True, db_column={name!r}))], "
+        "options={'db_table': 'a b; --'})",
     )
     found = entry(plan(postgres_shop), "0004_odd")
     assert list(found["after"]) == ["a b; --"]

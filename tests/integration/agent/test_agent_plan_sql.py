@@ -279,7 +279,8 @@ def test_where_the_router_lets_nothing_through_there_is_no_sql(tmp_path: Path) -
     project.settings("\nDATABASE_ROUTERS = ['router.Router']\n")
     project.write(
         "router.py",
-        "class Router:\n    def allow_migrate(self, db, app_label, **hints):\n        return db == 'default'\n",
+        "class Router:\n    def allow_migrate(self, db, app_label, **hints):\n"
+        "        return db == 'default'\n",
     )
     project.migration(
         "0001_initial", 'migrations.CreateModel("Item", [("id", models.AutoField(primary_key=True))])'
