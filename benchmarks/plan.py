@@ -1,11 +1,11 @@
-"""A plan in full beside the commands that tell the same: showmigrations, migrate --plan, makemigrations --check
-and a sqlmigrate of each pending migration, one after another.
+"""A plan in full beside the commands that tell the same: showmigrations, migrate --plan, makemigrations
+--check and a sqlmigrate of each pending migration, one after another.
 
     .venv/bin/python -m embedded.testing -- python -m benchmarks.plan [ROUNDS]
 
-The agent's time is that of one call through the door, from the start of the target's Python to the answer, with
-the SQL in both directions, the operations, the tables before and after, and the hashes of the files. The limit
-is a quarter of the commands' sum.
+The agent's time is that of one call through the door, from the start of the target's Python to the answer,
+with the SQL in both directions, the operations, the tables before and after, and the hashes of the files. The
+limit is a quarter of the commands' sum.
 """
 
 import os
@@ -42,8 +42,8 @@ def main(rounds: int) -> int:
         print(f"{words}: {seconds:.2f} s")
     kept = plan_s <= FACTOR * total_s
     print(
-        f"{PENDING} of {MIGRATIONS} pending: the commands {total_s:.2f} s, the plan {plan_s:.2f} s (median of "
-        f"{rounds}), ratio {plan_s / total_s:.3f}; limit {FACTOR}: {'kept' if kept else 'EXCEEDED'}"
+        f"{PENDING} of {MIGRATIONS} pending: the commands {total_s:.2f} s, the plan {plan_s:.2f} s (median "
+        f"of {rounds}), ratio {plan_s / total_s:.3f}; limit {FACTOR}: {'kept' if kept else 'EXCEEDED'}"
     )
     return 0 if kept else 1
 

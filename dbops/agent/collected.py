@@ -22,17 +22,17 @@ LONGEST = 100_000
 PYTHON = "It runs Python code, which is no SQL; what it does is known only when it runs."
 NO_SQL = "This kind of operation says of itself that it cannot be written as SQL."
 UNSAFE = (
-    "It is an operation of the project's own. Its SQL is collected only over a session that the server confirmed "
-    "to be read-only, and this one's server did not."
+    "It is an operation of the project's own. Its SQL is collected only over a session that the server "
+    "confirmed to be read-only, and this one's server did not."
 )
 LOOKED_UP = (
-    "Migrate finds this statement by looking at the database just before it is applied; the names here are those "
-    "that the migrations before it give."
+    "Migrate finds this statement by looking at the database just before it is applied; the names here are "
+    "those that the migrations before it give."
 )
 LOOKS = (
     "Found wrong number",
-    "This statement is found by looking at the database just before it is applied, and what it looks for is not "
-    "there now: {}",
+    "This statement is found by looking at the database just before it is applied, and what it looks for is "
+    "not there now: {}",
 )
 REFUSED = (
     "25006",
@@ -68,8 +68,8 @@ class Collector:
     def _enter(self) -> None:
         if self.enters:
             self.editor.__enter__()
-        # Since Django 6.1 it looks up a renamed table by the name that the database has; `supposed` answers by
-        # the one that it has by then.
+        # Since Django 6.1 it looks up a renamed table by the name that the database has; `supposed` answers
+        # by the one that it has by then.
         self.editor.collected_table_renames = Forgetful()
 
     def __exit__(self, *_: Any) -> None:

@@ -3,8 +3,9 @@ perform_drop_index.
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
-expected_plan: the fingerprint of the plan that the person saw (see planning); "" or none: not compared. Another
-one is the error plan_changed, with facts plan: [[app, name, backwards, hash]] as it is now, and fingerprint,
+expected_plan: the fingerprint of the plan that the person saw (see planning); "" or none: not compared.
+Another one is the error plan_changed, with facts plan: [[app, name, backwards, hash]] as it is now, and
+fingerprint,
 retries {tries, backoff_ms}: of an atomic migration that waited too long for a lock (see retries).
 Events: connection, session, guard, about (see there), plan, working, step_started, sql, step_finished,
 step_failed, step_retried {try, tries, again_in_s, waits}: it failed, and the same step is started again;
@@ -106,7 +107,7 @@ class Migrate:
         )
 
     def forward_plan(self, connection: Any) -> list[list[str]]:
-        """[[app, name]] in order; refused when it would reverse anything, or is not the one that was expected.
+        """[[app, name]] in order; refused when it would reverse anything, or is not the expected one.
 
         What cannot be planned at all is left to Django's own migrate to explain.
         """

@@ -3,6 +3,8 @@
 CHECK stands for the name of a check's condition, which Django 5.1 changed.
 """
 
+from tests.targets.builder import Project
+
 EVERY_KIND = [
     (
         "0001_initial",
@@ -146,7 +148,7 @@ EVERY_KIND = [
 ]
 
 
-def every_kind(project, is_old):
+def every_kind(project: Project, is_old: bool) -> list[str]:
     """Written to a project; the names of the migrations."""
     for name, operations in EVERY_KIND:
         project.migration(name, operations.replace("CHECK", "check" if is_old else "condition"))

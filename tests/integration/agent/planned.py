@@ -20,7 +20,10 @@ COLUMNS = (
     "pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid "
     "AND d.adnum = a.attnum WHERE a.attrelid = {} AND a.attnum > 0 AND NOT a.attisdropped"
 )
-CONSTRAINTS = "SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = {} AND contype <> 'n'"
+CONSTRAINTS = (
+    "SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE conrelid = {} AND contype <> 'n'"
+)
 INDEXES = (
     "SELECT c.relname::text, pg_get_indexdef(c.oid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
     "WHERE i.indrelid = {} AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = c.oid)"
@@ -45,11 +48,11 @@ def only(answer: Any, name: str) -> Any:
 def statements(found: Any, way: str = "") -> list[str]:
     """Of one migration, in the order in which they are sent."""
     operations = reversed(found["operations"]) if way else found["operations"]
-    return [text for one in operations for text in one[way + "sql"] or []] + found[way + "deferred"]
+    return [*(text for one in operations for text in one[way + "sql"] or []), *found[way + "deferred"]]
 
 
 class Real:
-    """A database as it is: {table: {column: facts}}, {table: {constraint: definition}} and the same of indexes."""
+    """A database as it is: {table: {column: facts}}, {table: {constraint: definition}}, indexes likewise."""
 
     def __init__(self) -> None:
         self.columns: dict[str, Any] = {}

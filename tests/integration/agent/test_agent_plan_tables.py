@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dbops.target import door
 from dbops.target.address import Address
 from tests.integration.agent import planned
 from tests.integration.agent.conftest import Database
@@ -60,7 +61,8 @@ def test_the_tables_behind_each_migration_are_those_that_migrate_makes(
     lite = engine == "sqlite"
     project = make_project(tmp_path / "mini", None if lite else {"default": database.settings})
     every = every_kind(project, is_old(python))
-    answer, so_far = plan(project, python), {}
+    so_far: dict[str, Any] = {}
+    answer = plan(project, python)
     assert [(one["name"], one["problem"], one["sql_problem"]) for one in answer["migrations"]] == [
         (name, "", "") for name in every
     ]
@@ -93,7 +95,7 @@ def test_the_tables_of_the_example_shop_are_those_that_migrate_makes(database: D
     url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database.settings)
     env = {"DATABASE_URL": url, "SHOP_BATCH_PAUSE": "0"}
     address = Address(name="shop", argv=(sys.executable,), cwd=str(SHOP), env=env)
-    answer = planned.door.call(address, "plan", {"alias": "default"}, timeout_s=60)
+    answer = door.call(address, "plan", {"alias": "default"}, timeout_s=60)
     so_far: dict[str, Any] = {}
     for found in answer["migrations"]:
         assert (found["problem"], found["sql_problem"]) == ("", "")
@@ -102,7 +104,7 @@ def test_the_tables_of_the_example_shop_are_those_that_migrate_makes(database: D
     real = on_postgres(database)
     own = {table: facts for table, facts in so_far.items() if not table.startswith("django_")}
     assert_alike(own, real, database)
-    schema = planned.door.call(address, "plan", {"alias": "default", "schema": True}, timeout_s=60)["schema"]
+    schema = door.call(address, "plan", {"alias": "default", "schema": True}, timeout_s=60)["schema"]
     assert {table: facts["columns"].keys() for table, facts in schema.items()} == {
         table: facts["columns"].keys() for table, facts in so_far.items()
     }
