@@ -36,7 +36,7 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 
     def end(self, plan: "Plan", state: str, **fields: Any) -> bool:
         """False where it was given up meanwhile: what comes too late is not kept."""
-        mine = self.filter(pk=plan.pk, state="working", started_at=plan.started_at)
+        mine = self.filter(pk=plan.pk, state="working")
         return mine.update(state=state, finished_at=Now(), **fields) == 1
 
     def waiting(self, longer_than_s: int) -> "PlanQuerySet":

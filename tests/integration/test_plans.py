@@ -14,7 +14,7 @@ from django.utils import timezone
 from dbops import launch, tasks
 from dbops.inspection import give_up_hanging, inspect_now, make_plan
 from dbops.inspection.open_plan import plan_in_the_open
-from dbops.inspection.plans import changed_at, current, details, thin, why_outdated
+from dbops.inspection.plans import changed_at, current, details, keep_found, thin, why_outdated
 from dbops.models import AuditEvent, Inspection, Plan, Target, TargetDatabase, clock
 from dbops.redaction import Redactor
 from tests.integration.conftest import ALICE, MakeDatabase, MakeTarget, default_of
@@ -81,6 +81,53 @@ def test_the_same_plan_is_not_kept_twice_and_is_confirmed(small: Target) -> None
     after = Plan.objects.get()
     assert before.confirmed_at and after.confirmed_at and after.confirmed_at > before.confirmed_at
     assert after.read_at == before.read_at
+
+
+def reported(**more: Any) -> dict[str, Any]:
+    answers = {"reachable": True, "read_only_confirmed": True}
+    return {**answers, "plan": [{"app": "shop", "name": "0001"}], "plan_detail": None, **more}
+
+
+@rows
+def test_two_inspections_at_once_keep_what_both_found_once(make_database: MakeDatabase) -> None:
+    database = make_database()
+    for _ in range(2):
+        report = reported(plan_detail=a_plan(migration("shop", "0001")))
+        keep_found(database, report, Redactor(()), clock.now())
+    assert Plan.objects.count() == 1
+
+
+@rows
+@pytest.mark.parametrize(
+    ("trouble", "confirmed"),
+    [
+        ({}, True),
+        ({"errors": [{"type": "bad_migration"}]}, False),
+        ({"plan_problem": "Traceback"}, False),
+        ({"own_database": True}, False),
+        ({"reachable": False}, False),
+        ({"read_only_confirmed": False}, False),
+        ({"plan": []}, False),
+    ],
+)
+def test_only_what_read_it_confirms_a_plan(
+    make_database: MakeDatabase, trouble: dict[str, Any], confirmed: bool
+) -> None:
+    database = make_database()
+    before = keep(database, migration("shop", "0001"), minutes_ago=5)
+    now = clock.now()
+    keep_found(database, reported(**trouble), Redactor(()), now)
+    assert Plan.objects.get().confirmed_at == (now if confirmed else before.confirmed_at)
+
+
+@rows
+@pytest.mark.parametrize("trouble", [{"own_database": True}, {"read_only_confirmed": False}])
+def test_a_plan_of_our_own_database_or_of_a_session_that_could_write_is_not_kept(
+    make_database: MakeDatabase, trouble: dict[str, Any]
+) -> None:
+    report = reported(plan_detail=a_plan(migration("shop", "0001")), **trouble)
+    keep_found(make_database(), report, Redactor(()), clock.now())
+    assert not Plan.objects.exists()
 
 
 @rows
@@ -196,7 +243,6 @@ def test_what_comes_after_it_was_given_up_is_not_kept(small: Target) -> None:
     assert claimed is not None
     Plan.objects.filter(pk=plan.pk).update(started_at=timezone.now() - timedelta(hours=1))
     assert give_up_hanging() == 1
-    claimed.started_at = timezone.now()
     assert not Plan.objects.end(claimed, "failed", error_sentence="late")
     plan.refresh_from_db()
     assert plan.error_type == "WorkerLost" and "Ask for the plan again." in plan.error_sentence
