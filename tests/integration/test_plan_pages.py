@@ -193,8 +193,11 @@ def test_why_there_is_no_sql_is_said_of_that_migration_alone(operator: Client, k
 
 def test_a_backward_plan_says_that_it_is_not_run(operator: Client, known: KnownDatabase) -> None:
     database = known()
-    plan = keep(database, {**drops_total(), "backwards": True}, app="shop", to="zero")
+    backwards = [{**one, "backwards": True} for one in (fills(), drops_total())]
+    plan = keep(database, *backwards, app="shop", to="zero")
     page = text(operator, plan.get_absolute_url())
+    assert "It cannot be undone: Raw Python." in page and "SQL of the way forward" in page
+    assert "undone from the last to the first" in page
     assert "It is shown, not run: opsdash only migrates forward." in page
     assert "Migrate exactly this" not in page
     assert "back to before its first migration" in page

@@ -62,7 +62,7 @@ def sql_lines(migration: Migration) -> Iterator[str]:
     for statement in migration.sql:
         yield from indented(statement.rstrip(";") + ";", 6)
     if migration.reverse_sql or migration.reverse_problems:
-        yield "      -- the way back"
+        yield f"      -- the way {'forward' if migration.facts.get('backwards') else 'back'}"
         yield from (f"      -- {problem}" for problem in migration.reverse_problems)
         for statement in migration.reverse_sql:
             yield from indented(statement.rstrip(";") + ";", 6)
