@@ -1,8 +1,8 @@
 """SQL and Python as a page shows them: laid out and highlighted here, in classes, with nothing alive in them.
 
 What it costs is bounded by the text's size, for sqlparse takes quadratic time for some SQL and Pygments is
-slow with some Python: at worst a quarter of a second for 5,000 characters, a second for 60,000. What is longer
-is shown as it is; what is longer than SHOWN is shown in part, and how much is left out is said.
+slow with some Python: at worst a quarter of a second for 5,000 characters, a second for 60,000. What is
+longer is shown as it is; what is longer than SHOWN is shown in part, and how much is left out is said.
 """
 
 from collections.abc import Iterable
