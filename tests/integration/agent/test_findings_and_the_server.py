@@ -108,17 +108,17 @@ CASES: dict[str, tuple[str, set[str]]] = {
     ),
     "unique_to_text": (
         "AlterField('Item', 'unique_word', models.TextField(unique=True))",
-        {"lost-statistics"},
+        {"lost-statistics", "blocking-index"},
     ),
     "index_off": (
         "AlterField('Item', 'owner', models.ForeignKey('Parent', models.CASCADE, null=True, db_index=False))",
-        set(),
+        {"foreign-key-scan"},
     ),
     "to_one_to_one": (
         "AlterField('Item', 'owner', models.OneToOneField('Parent', models.CASCADE, null=True))",
-        {"blocking-unique"},
+        {"blocking-unique", "foreign-key-scan"},
     ),
-    "uuid_to_text": ("AlterField('Item', 'data', models.TextField(null=True))", {"table-rewrite"}),
+    "json_to_text": ("AlterField('Item', 'data', models.TextField(null=True))", {"table-rewrite"}),
     "slug": ("AddField('Item', 'x', models.SlugField(null=True))", {"blocking-index"}),
     "foreign_key": (
         "AddField('Item', 'x', models.ForeignKey('Parent', models.CASCADE, null=True))",
