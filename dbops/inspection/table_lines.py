@@ -31,7 +31,9 @@ def lines(table: Table | None) -> list[Line]:
     columns = [
         Line(COLUMN, name, column(name, facts)) for name, facts in (table.get("columns") or {}).items()
     ]
-    indexes = [Line(INDEX, name, named_index(name, str(words))) for name, words in _sorted(table.get("indexes"))]
+    indexes = [
+        Line(INDEX, name, named_index(name, str(words))) for name, words in _sorted(table.get("indexes"))
+    ]
     constraints = [
         Line(CONSTRAINT, name, f"CONSTRAINT {name} {words}")
         for name, words in _sorted(table.get("constraints"))

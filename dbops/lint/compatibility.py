@@ -53,14 +53,14 @@ def lost_default(change: Change, scene: Scene) -> Iterator[Finding]:
 
 def column(at: str, old: str, new: str, change: Change | None, scene: Scene) -> Finding:
     recipe = recipes.keep_column(change, old) if change and change.after else OWN
-    reason = f"The column is called {new} from then on. Code of the old release that still says {old} fails."
+    reason = f"The column is called {new} from then on. Code that still says {old} fails."
     return Finding(
         "rename-column", WARNING, TITLE, f"{at}.{old}", reason, lock(at, scene), recipe, position(change)
     )
 
 
 def table(old: str, new: str, change: Change | None, scene: Scene) -> Finding:
-    reason = f"The table is called {new} from then on. Code of the old release that still says {old} fails."
+    reason = f"The table is called {new} from then on. Code that still says {old} fails."
     recipe = recipes.keep_table(change, old)
     return Finding("rename-table", WARNING, TITLE, old, reason, lock(old, scene), recipe, position(change))
 

@@ -1,6 +1,5 @@
 """Rows that are changed by SQL or by Python, and what cannot be told of either."""
 
-import re
 from collections.abc import Iterator
 
 from . import recipes
@@ -10,8 +9,6 @@ from .finding import NO_RECIPE, NOTICE, WARNING, Finding, Recipe
 from .scene import SHARE, Scene, lock_words
 
 TITLE = "Cannot tell"
-NOOP = re.compile(r"\breturn None\s*$|\bpass\s*$|\bnoop\b")
-SQL_OF_ITS_OWN = ("RunSQL",)
 
 
 def of_act(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:
@@ -19,7 +16,7 @@ def of_act(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:
         return
     if act.kind == "update" and not scene.is_new(act.table):
         yield update(act)
-    elif act.kind == "insert" and act.has("select"):
+    elif act.kind == "insert" and act.has("select") and not scene.is_new(act.table):
         yield cannot_tell(
             act.operation,
             act.table,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from . import recipes
+from . import column_type, recipes
 from .act import Act
 from .change import Change
 from .finding import DANGER, WARNING, Finding, Recipe
@@ -18,6 +18,8 @@ def of_act(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:
         yield blocking(act, change, scene)
     elif act.kind == "reindex" and not scene.is_new(act.table):
         yield reindex(act, scene)
+    elif act.kind == "type" and not scene.is_new(act.table):
+        yield from another_order(act, change, scene)
     elif act.kind in ("vacuum full", "vacuum") and scene.atomic:
         yield not_in_transaction(act, "VACUUM")
 
@@ -59,6 +61,29 @@ def blocking(act: Act, change: Change | None, scene: Scene) -> Finding:
         f"The index is built from every row of {act.table}, while nobody can write.{because}{unique}",
         lock_words(lock, act.table, long(scene, BUILD)),
         recipes.concurrent_index(change, act),
+        act.operation,
+    )
+
+
+def another_order(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:
+    """Values that stay as they are, but are compared in another way. Of a rewrite it is said anyway."""
+    old = scene.type_before(act, change)
+    other = act.has("collate") or "citext" in {
+        column_type.parsed(old).name,
+        column_type.parsed(act.type).name,
+    }
+    kept = old and column_type.outcome(old, act.type, act.expression, act.name) == column_type.KEPT
+    if not (other and kept and scene.is_indexed(act.table, act.name)):
+        return
+    reason = "The column's values are ordered in another way from then on, so each index on it is built anew."
+    yield Finding(
+        "blocking-index",
+        DANGER,
+        "Blocking index build",
+        act.subject,
+        reason,
+        lock_words(ACCESS_EXCLUSIVE, act.table, long(scene, BUILD)),
+        Recipe("Build an index in the new order concurrently before, and drop the old one with this change."),
         act.operation,
     )
 

@@ -117,8 +117,12 @@ def lossy(act: Act, change: Change | None, scene: Scene) -> Iterator[Finding]:
     old = scene.type_before(act, change)
     words = column_type.loss(old, act.type, act.expression) if old else ""
     if words:
-        reason = f"The type changes from {old} to {act.type}: {words}. Unapplying does not bring them back."
+        reason = f"The type changes from {old} to {act.type}: {words}{back_again(scene)}."
         yield Finding("lossy-type", DANGER, TITLE, act.subject, reason, "", look_first(act), act.operation)
+
+
+def back_again(scene: Scene) -> str:
+    return "" if scene.backwards else ". Unapplying does not bring them back"
 
 
 def look_first(act: Act) -> Recipe:

@@ -92,9 +92,8 @@ def python_default(change: Change, field: Facts) -> Iterator[Finding]:
     if not is_filled(change):
         return
     reason = (
-        "Django fills the rows that are there and then drops the default. Code of the old release that "
-        "inserts rows "
-        "without this column fails from then on."
+        "Django fills the rows that are there and then drops the default. Code that does not know the "
+        "column fails from then on when it inserts rows."
     )
     yield Finding(
         "dropped-default",

@@ -129,12 +129,22 @@ class Scene:
         """{name: definition} before the migration, as its states have them."""
         return dict(((self.migration.get("before") or {}).get(table) or {}).get("constraints") or {})
 
+    def is_indexed(self, table: str, column: str) -> bool:
+        """By the states before the migration; also by a constraint that has an index."""
+        facts = (self.migration.get("before") or {}).get(table) or {}
+        unique = [words for words in (facts.get("constraints") or {}).values() if is_index(words)]
+        return any(f'"{column}"' in words for words in [*(facts.get("indexes") or {}).values(), *unique])
+
     def remember(self, act: Act) -> None:
         self.made.remember(act)
         if act.kind in HARD or (act.kind == "add constraint" and act.type != "foreign key"):
             self.locked.setdefault(act.table, act)
         if act.kind == "rename table" and act.table in self.locked:
             self.locked[act.other] = self.locked[act.table]
+
+
+def is_index(constraint: str) -> bool:
+    return constraint.startswith(("UNIQUE", "PRIMARY KEY", "EXCLUDE"))
 
 
 def lock_words(lock: str, table: str, until: str = "") -> str:

@@ -1,8 +1,8 @@
 """SQL and Python as a page shows them: laid out and highlighted here, in classes, with nothing alive in them.
 
-What it costs is bounded by the text's size. sqlparse takes up to half a second for 20,000 characters of the
-worst SQL, and for some quadratic time; Pygments is linear, at most a second for 100,000. What is longer is
-shown as it is; what is longer than SHOWN is shown in part, and how much is left out is said.
+What it costs is bounded by the text's size, for sqlparse takes quadratic time for some SQL and Pygments is
+slow with some Python: at worst a quarter of a second for 5,000 characters, a second for 60,000. What is
+longer is shown as it is; what is longer than SHOWN is shown in part, and how much is left out is said.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,10 @@ from sqlparse.exceptions import SQLParseError
 from sqlparse.lexer import tokenize
 
 # Characters.
-FORMATTED = 20_000
-HIGHLIGHTED = 100_000
+FORMATTED = 5_000
+FORMATTED_IN_ALL = 30_000
+WIDENED = 6
+HIGHLIGHTED = 60_000
 SHOWN = 300_000
 REINDENTED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE")
 INDENT = "\n    "
@@ -47,7 +49,7 @@ def sql(statements: str | Iterable[str]) -> Code:
     """Statements, each formatted where it is not too long for that, with an empty line between long ones."""
     given = [statements] if isinstance(statements, str) else list(statements)
     laid_out: list[str] = []
-    budget = HIGHLIGHTED
+    budget = FORMATTED_IN_ALL
     for statement in given:
         laid_out.append(formatted(statement) if len(statement) <= budget else statement.strip())
         budget -= len(statement)
@@ -73,9 +75,11 @@ def formatted(statement: str) -> str:
 
 def reindented(statement: str) -> str:
     try:
-        return str(sqlparse.format(statement, reindent=True)).strip()
+        found = str(sqlparse.format(statement, reindent=True)).strip()
     except (SQLParseError, RecursionError):
         return statement
+    # Of some lists it makes a slope that leads out of every page.
+    return found if len(found) <= WIDENED * len(statement) else statement
 
 
 def laid_out(statement: str, depth: int) -> str:

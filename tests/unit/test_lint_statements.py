@@ -64,6 +64,7 @@ KNOWN = {
     "": [],
     "-- DROP TABLE a": [],
     "/* DROP /* TABLE */ a */ ;;": [],
+    "/* /* */ DROP TABLE a; */ TRUNCATE b": [("truncate", "b")],
 }
 
 

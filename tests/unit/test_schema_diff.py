@@ -150,6 +150,16 @@ def test_long_runs_of_what_stays_are_folded() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("between_changes", range(6, 12))
+def test_a_single_line_is_shown_and_more_are_counted(between_changes: int) -> None:
+    many = {f"c{number:02}": column() for number in range(between_changes + 2)}
+    changed = {**many, "c00": column("text"), f"c{between_changes + 1:02}": column("text")}
+    (change,) = between({"a": table(**many)}, {"a": table(**changed)}).tables
+    hidden = [row.hidden for row in change.unified if row.hidden]
+    assert hidden == ([between_changes - 6] if between_changes > 7 else [])
+    assert len(change.unified) - len(hidden) + sum(hidden) == between_changes + 4
+
+
 def test_a_renamed_table_is_followed_through_the_plan() -> None:
     first = migration({"a": table(x=column())}, {"b": table(x=column())}, renames=[["a", "b"]])
     second = migration({"b": table(x=column())}, {"b": table(x=column(), y=column())}, "0003")

@@ -97,6 +97,28 @@ CASES: dict[str, tuple[str, set[str]]] = {
         "AddField('Item', 'x', models.CharField(max_length=9, null=True, unique=True))",
         {"blocking-unique", "blocking-index"},
     ),
+    "foreign_key_with_default": (
+        "AddField('Item', 'x', models.ForeignKey('Parent', models.CASCADE, default=1))",
+        {"dropped-default", "foreign-key-scan", "blocking-index"},
+    ),
+    "collation": ("AlterField('Item', 'name', models.CharField(max_length=50, db_collation='C'))", set()),
+    "collation_of_unique": (
+        "AlterField('Item', 'unique_word', models.CharField(max_length=20, unique=True, db_collation='C'))",
+        {"blocking-index"},
+    ),
+    "unique_to_text": (
+        "AlterField('Item', 'unique_word', models.TextField(unique=True))",
+        {"lost-statistics", "blocking-index"},
+    ),
+    "index_off": (
+        "AlterField('Item', 'owner', models.ForeignKey('Parent', models.CASCADE, null=True, db_index=False))",
+        {"foreign-key-scan"},
+    ),
+    "to_one_to_one": (
+        "AlterField('Item', 'owner', models.OneToOneField('Parent', models.CASCADE, null=True))",
+        {"blocking-unique", "foreign-key-scan"},
+    ),
+    "json_to_text": ("AlterField('Item', 'data', models.TextField(null=True))", {"table-rewrite"}),
     "slug": ("AddField('Item', 'x', models.SlugField(null=True))", {"blocking-index"}),
     "foreign_key": (
         "AddField('Item', 'x', models.ForeignKey('Parent', models.CASCADE, null=True))",
