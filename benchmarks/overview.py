@@ -2,8 +2,8 @@
 
     .venv/bin/python -m embedded.testing -- python -m benchmarks.overview [ROUNDS]
 
-Both are asked of one web process as `make run` starts it (gunicorn, its ASGI worker), signed in, over one connection; what
-counts is the time to the first byte of the answer. The limit is 1.5 times the admin's.
+Both are asked of one web process as `make run` starts it (gunicorn, its ASGI worker), signed in, over one
+connection; what counts is the time to the first byte of the answer. The limit is 1.5 times the admin's.
 """
 
 import http.client
@@ -45,10 +45,12 @@ def main(rounds: int) -> int:
     person = User.objects.create_superuser("benchmark", password=uuid.uuid4().hex)
     fill()
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {rounds} rounds, medians")
-    with tempfile.TemporaryDirectory(prefix="opsdash-benchmark-") as folder:
-        with web(Path(folder) / "web.log") as port:
-            cookies = session_of(person, port)
-            kept = [compare(port, cookies, url, rounds) for url in OURS]
+    with (
+        tempfile.TemporaryDirectory(prefix="opsdash-benchmark-") as folder,
+        web(Path(folder) / "web.log") as port,
+    ):
+        cookies = session_of(person)
+        kept = [compare(port, cookies, url, rounds) for url in OURS]
     return 0 if all(kept) else 1
 
 
@@ -135,8 +137,7 @@ def answers(port: int) -> bool:
     return False
 
 
-def session_of(person: User, port: int) -> str:
-    """The names of the cookies carry the database's, as the web process knows it: it is the same here."""
+def session_of(person: User) -> str:
     client = Client()
     client.force_login(person)
     name = settings.SESSION_COOKIE_NAME
@@ -154,8 +155,8 @@ def compare(port: int, cookies: str, url: str, rounds: int) -> bool:
     mine, its = statistics.median(ours), statistics.median(admins)
     kept = mine <= FACTOR * its
     print(
-        f"{url}: overview {1000 * mine:.1f} ms, admin's list of 100 {1000 * its:.1f} ms, ratio {mine / its:.2f}; "
-        f"limit {FACTOR}: {'kept' if kept else 'EXCEEDED'}",
+        f"{url}: overview {1000 * mine:.1f} ms, admin's list of 100 {1000 * its:.1f} ms, "
+        f"ratio {mine / its:.2f}; limit {FACTOR}: {'kept' if kept else 'EXCEEDED'}",
         flush=True,
     )
     return kept

@@ -5,14 +5,17 @@ how many there are of each state. What a row shows is judged by the same moment,
 place or a filter.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db.models import (
+    BooleanField,
     Case,
     Count,
     DateTimeField,
+    ExpressionWrapper,
     F,
     FilteredRelation,
     IntegerField,
@@ -33,7 +36,6 @@ ENVIRONMENTS = ("production", "staging", "development")
 # All that is worse than something to apply, and known.
 TROUBLE = [state for state in STATES[: STATES.index("pending")] if state != "unknown"]
 SORTS = ("status", "name", "environment", "pending", "inspected")
-LAST: tuple[str, ...] = ("environment_place", "name", "found__alias", "pk")
 
 
 @dataclass(frozen=True)
@@ -59,59 +61,27 @@ class Counts:
     by_state: dict[str, int]
 
 
-def rows_at(now: datetime) -> QuerySet[Any, Any]:
-    """Each with its target's pk, `database_pk` (None where no database is known) and what is judged `now`."""
+def all_there_is() -> QuerySet[Any, Any]:
+    """Each with its target's pk, `database_pk` (None where no database is known), `seen` (the states that
+    were found) and `seen_at`."""
     bare = Q(found__isnull=True)
-    limit = stale_since(now)
-    return (
-        Target.objects.annotate(
-            found=FilteredRelation("databases", condition=Q(databases__in_settings=True)),
-        )
-        .annotate(
-            database_pk=F("found__pk"),
-            # By way of `found` itself: a filter on found__name would join the databases once more.
-            database_name=F("found__name"),
-            seen_at=Case(
-                When(bare, then=F("inspected_at")),
-                default=F("found__inspected_at"),
-                output_field=DateTimeField(),
-            ),
-            seen=Case(
-                When(bare & Q(states=[]), then=Value(["broken"], JSONField())),
-                When(bare, then=F("states")),
-                default=F("found__states"),
-                output_field=JSONField(),
-            ),
-        )
-        .annotate(
-            badness=_badness(limit),
-            pending=Case(
-                When(has("pending", now), then=F("found__pending_count")),
-                default=Value(0),
-                output_field=IntegerField(),
-            ),
-            environment_place=Case(
-                *[When(environment=name, then=Value(place)) for place, name in enumerate(ENVIRONMENTS)],
-                output_field=IntegerField(),
-            ),
-            title_place=Lower(Coalesce(NullIf("label", Value("")), "name")),
-        )
-    )
-
-
-def _badness(limit: datetime) -> Case:
-    """The place of its worst state in STATES; 0 is the worst. What is old is at least unknown."""
-    unknown = Value(STATES.index("unknown"))
-    worst = Case(
-        *[When(seen__0=state, then=Value(place)) for place, state in enumerate(STATES)],
-        default=unknown,
-        output_field=IntegerField(),
-    )
-    return Case(
-        When(seen_at=None, then=unknown),
-        When(seen_at__lte=limit, then=Least(worst, unknown)),
-        default=worst,
-        output_field=IntegerField(),
+    return Target.objects.annotate(
+        found=FilteredRelation("databases", condition=Q(databases__in_settings=True)),
+    ).annotate(
+        database_pk=F("found__pk"),
+        # By way of `found` itself: a filter on found__name would join the databases once more.
+        database_name=F("found__name"),
+        seen_at=Case(
+            When(bare, then=F("inspected_at")),
+            default=F("found__inspected_at"),
+            output_field=DateTimeField(),
+        ),
+        seen=Case(
+            When(bare & Q(states=[]), then=Value(["broken"], JSONField())),
+            When(bare, then=F("states")),
+            default=F("found__states"),
+            output_field=JSONField(),
+        ),
     )
 
 
@@ -131,39 +101,95 @@ def where(wanted: Wanted) -> Q:
     return matches
 
 
-def of_status(status: str, now: datetime) -> Q:
-    matches = Q()
-    for state in TROUBLE if status == "trouble" else [status] if status else []:
-        matches |= has(state, now)
-    return matches
+def states_of(status: str) -> list[str]:
+    """What a choice of the filter stands for."""
+    return TROUBLE if status == "trouble" else [status] if status else []
 
 
 def count(wanted: Wanted, now: datetime) -> Counts:
-    """All that the page counts, in one reading."""
-    rows, searched = rows_at(now), where(wanted)
-    counted = rows.aggregate(
-        total_rows=Count("pk"),
-        matching_rows=Count("pk", filter=Q(pk__isnull=False) & searched & of_status(wanted.status, now)),
-        **{f"of_{state}": Count("pk", filter=searched & has(state, now)) for state in STATES},
+    """All that the page counts, in one reading: how many rows there are of each combination."""
+    searched = ExpressionWrapper(where(wanted) or Q(pk__isnull=False), BooleanField())
+    age = Case(
+        When(seen_at=None, then=Value("never")),
+        When(seen_at__lte=stale_since(now), then=Value("stale")),
+        default=Value("fresh"),
     )
-    by_state = {state: counted[f"of_{state}"] for state in STATES}
-    return Counts(counted["total_rows"], counted["matching_rows"], by_state)
+    kinds = all_there_is().annotate(searched=searched, age=age).order_by().values("searched", "age", "seen")
+    return _sum(list(kinds.annotate(rows=Count("pk"))), wanted)
+
+
+def _sum(kinds: list[dict[str, Any]], wanted: Wanted) -> Counts:
+    chosen = set(states_of(wanted.status))
+    counts = Counter[str]()
+    matching = 0
+    for kind in kinds:
+        if kind["searched"]:
+            states = _shown(kind["age"], kind["seen"])
+            counts.update(dict.fromkeys(states, kind["rows"]))
+            matching += kind["rows"] if not chosen or states & chosen else 0
+    return Counts(sum(kind["rows"] for kind in kinds), matching, {state: counts[state] for state in STATES})
+
+
+def _shown(age: str, seen: list[str]) -> set[str]:
+    """As dbops.inspection.knowledge says it."""
+    if age == "never":
+        return {"unknown"}
+    return {*seen, "unknown"} if age == "stale" else set(seen)
 
 
 def keys(wanted: Wanted, now: datetime) -> QuerySet[Any, Any]:
     """(target's pk, database's pk or None) of all that match, in order; to be sliced."""
-    matching = rows_at(now).filter(where(wanted) & of_status(wanted.status, now))
-    return matching.order_by(*order(wanted.sort)).values_list("pk", "database_pk")
+    of_status = Q()
+    for state in states_of(wanted.status):
+        of_status |= has(state, now)
+    matching = all_there_is().filter(where(wanted) & of_status)
+    return matching.order_by(*order(wanted.sort, now)).values_list("pk", "database_pk")
 
 
-def order(sort: str) -> list[Any]:
+def order(sort: str, now: datetime) -> list[Any]:
+    """Never inspected is the oldest there is; behind what is asked for, the worst first."""
     by, downwards = sort.removeprefix("-"), sort.startswith("-")
-    column = F({"status": "badness", "name": "title_place", "environment": "environment_place",
-                "inspected": "seen_at"}.get(by, by))  # fmt: skip
+    first = {
+        "status": badness(now),
+        "name": Lower(Coalesce(NullIf("label", Value("")), "name")),
+        "environment": environment_place(),
+        "pending": pending(now),
+        "inspected": F("seen_at"),
+    }[by]
     if by == "pending":
         # What one looks for there is the most.
         downwards = not downwards
-    # Never inspected is the oldest there is.
-    first = column.desc(nulls_last=True) if downwards else column.asc(nulls_first=True)
-    worst_next = [] if by == "status" else ["badness"]
-    return [first, *worst_next, *LAST]
+    chosen = first.desc(nulls_last=True) if downwards else first.asc(nulls_first=True)
+    worst_next = [badness(now)] if by != "status" else []
+    return [chosen, *worst_next, environment_place(), "name", "found__alias", "pk"]
+
+
+def badness(now: datetime) -> Case:
+    """The place of its worst state in STATES; 0 is the worst. What is old is at least unknown."""
+    unknown = Value(STATES.index("unknown"))
+    worst = Case(
+        *[When(seen__0=state, then=Value(place)) for place, state in enumerate(STATES)],
+        default=unknown,
+        output_field=IntegerField(),
+    )
+    return Case(
+        When(seen_at=None, then=unknown),
+        When(seen_at__lte=stale_since(now), then=Least(worst, unknown)),
+        default=worst,
+        output_field=IntegerField(),
+    )
+
+
+def pending(now: datetime) -> Case:
+    return Case(
+        When(has("pending", now), then=F("found__pending_count")),
+        default=Value(0),
+        output_field=IntegerField(),
+    )
+
+
+def environment_place() -> Case:
+    return Case(
+        *[When(environment=name, then=Value(place)) for place, name in enumerate(ENVIRONMENTS)],
+        output_field=IntegerField(),
+    )
