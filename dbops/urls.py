@@ -3,6 +3,7 @@ from django.urls import path, register_converter
 
 from dbops.views import (
     again,
+    graph,
     jobs,
     overview,
     remedies,
@@ -22,6 +23,7 @@ urlpatterns = [
     path("targets/<target:name>/", targets.target, name="target"),
     path("targets/<target:name>/inspections/", targets.inspections, name="inspections"),
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
+    path("targets/<target:name>/databases/<alias:alias>/graph/", graph.graph, name="graph"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/again/", again.again, name="again"),

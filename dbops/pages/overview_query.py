@@ -149,7 +149,7 @@ def keys(wanted: Wanted, now: datetime) -> QuerySet[Any, Any]:
 def order(sort: str, now: datetime) -> list[Any]:
     """Never inspected is the oldest there is; behind what is asked for, the worst first."""
     by, downwards = sort.removeprefix("-"), sort.startswith("-")
-    first = {
+    first: Any = {
         "status": badness(now),
         "name": Lower(Coalesce(NullIf("label", Value("")), "name")),
         "environment": environment_place(),
