@@ -21,6 +21,7 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "target": (lambda job: [job.database.target.name], Role.VIEWER, "get"),
     "inspections": (lambda job: [job.database.target.name], Role.OPERATOR, "post"),
     "migrate": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "get"),
+    "graph": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
     "jobs": (lambda job: [], Role.VIEWER, "get"),
     "job": (lambda job: [job.pk], Role.VIEWER, "get"),
     "again": (lambda job: [job.pk], Role.OPERATOR, "get"),
