@@ -319,7 +319,9 @@ class _Picture:
         app, columns = self.layout.lanes[number]
         mine = [node for node in self.graph.nodes.values() if node.app == app]
         pending = sum(node.state == "pending" for node in mine)
-        words = f"{len(mine)} migrations" + (f", {pending} to apply" if pending else "")
+        words = f"{len(mine)} migration{'s' * (len(mine) != 1)}" + (
+            f", {pending} to apply" if pending else ""
+        )
         width = columns * (WIDTH + GAP_X) - GAP_X
         return Lane(app, self.lefts[number], width, words, _url_of(self.url, app))
 

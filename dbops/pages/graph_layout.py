@@ -67,8 +67,8 @@ def lay_out(graph: Graph, shown: Collection[Key], kind_of: Callable[[Key], str],
         for parent in graph.parents[key]:
             if parent in of and of[parent] != child:
                 (circular if (parent, key) in against else edges)[of[parent], child] = None
-    places = _places(blocks, list(edges))
-    lanes = list(dict.fromkeys(block.app for block in blocks))
+    lanes = _lanes(graph, blocks)
+    places = _places(blocks, list(edges), lanes)
     widths = [max(place.column for place in places if place.lane == lane) + 1 for lane in range(len(lanes))]
     return Layout(blocks, places, list(edges), list(circular), list(zip(lanes, widths, strict=True)))
 
@@ -123,17 +123,26 @@ def collapse(order: Iterable[Key], kind_of: Callable[[Key], str]) -> list[Block]
     return blocks
 
 
-def _places(blocks: list[Block], edges: list[Edge]) -> list[Place]:
+def _lanes(graph: Graph, blocks: list[Block]) -> list[str]:
+    """What one looks for stands on the left; where that is the same, what others depend on."""
+    urgency: dict[str, int] = {}
+    for block in blocks:
+        mine = min(graph.nodes[key].urgency for key in block.members)
+        urgency[block.app] = min(mine, urgency.get(block.app, mine))
+    return sorted(urgency, key=lambda app: urgency[app])
+
+
+def _places(blocks: list[Block], edges: list[Edge], apps: list[str]) -> list[Place]:
     parents: dict[int, list[int]] = {}
     for parent, child in edges:
         parents.setdefault(child, []).append(parent)
-    lanes: dict[str, int] = {}
+    lanes = {app: number for number, app in enumerate(apps)}
     taken: set[Place] = set()
     places: list[Place] = []
     for position, block in enumerate(blocks):
         # Blocks come in an order in which every edge goes forward: the parents have their places.
         above = [places[parent] for parent in parents.get(position, [])]
-        lane = lanes.setdefault(block.app, len(lanes))
+        lane = lanes[block.app]
         row = max((place.row for place in above), default=-1) + 1
         beside = [place.column for place in above if place.lane == lane]
         place = _free(taken, lane, row, beside[0] if beside else 0)

@@ -42,6 +42,11 @@ class Node:
         return self.is_conflict or self.state in NOTABLE
 
     @property
+    def urgency(self) -> int:
+        """0 is what one looks for first."""
+        return 0 if self.is_conflict else 1 + list(STATES).index(self.state)
+
+    @property
     def words(self) -> str:
         more = [f"squash of {self.replaces}"] if self.replaces else []
         more += ["one of several leaves"] if self.is_conflict else []
