@@ -39,6 +39,8 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     """Run the launcher; in it, in place of ManagementUtility.execute, the verb."""
     redaction.learn_environment()
     session = Session(request["verb"], request["arguments"], channel)
+    if session.reads_only:
+        leave_no_bytecode()
     arrival = Arrival(request, session, channel)
     watch_imports(session, arrival)
     if request["settings_module"]:
@@ -55,6 +57,12 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     if not arrival.happened:
         channel.error(Failure("launcher_never_reached", NEVER_REACHED.format(sys.argv[0]), "target"))
         sys.exit(1)
+
+
+def leave_no_bytecode() -> None:
+    """Who only reads writes nothing into the target's tree, nor does what it starts."""
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def watch_imports(session: Session, arrival: Arrival) -> None:
