@@ -171,6 +171,18 @@ class OverviewFilter(forms.Form):
         widget.choices = [choice for choice in widget.choices if choice[0] != "status"]
 
 
+class CompareForm(forms.Form):
+    """Two target databases, each as "target/alias"."""
+
+    a = forms.CharField(required=False, max_length=500, label="One")
+    b = forms.CharField(required=False, max_length=500, label="The other")
+
+    @property
+    def chosen(self) -> tuple[str, str]:
+        self.is_valid()
+        return self.cleaned_data.get("a") or "", self.cleaned_data.get("b") or ""
+
+
 class JobsFilter(forms.Form):
     page = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
     q = forms.CharField(required=False, max_length=100, label="Target")

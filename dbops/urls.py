@@ -3,6 +3,7 @@ from django.urls import path, register_converter
 
 from dbops.views import (
     again,
+    compare,
     graph,
     jobs,
     overview,
@@ -28,6 +29,8 @@ urlpatterns = [
     path("targets/<target:name>/databases/<alias:alias>/plan/", plans.newest_plan, name="newest_plan"),
     path("targets/<target:name>/databases/<alias:alias>/plans/", plans.plans, name="plans"),
     path("targets/<target:name>/databases/<alias:alias>/plans/<int:plan_id>/", plans.plan, name="plan"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/snapshots/", compare.snapshots, name="snapshots"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/again/", again.again, name="again"),
