@@ -73,7 +73,10 @@ class ComparePage:
 
     @property
     def compared(self) -> str:
-        return sentence(self.comparison) if self.comparison else ""
+        if not self.comparison:
+            return ""
+        read = all(side.history.is_read for side in self.sides or ())
+        return sentence(self.comparison, read)
 
     @property
     def shown(self) -> list[Any]:
@@ -118,15 +121,18 @@ def compare_page(role: Role, a: str, b: str, view: str = "") -> ComparePage:
     )
 
 
-def sentence(comparison: Comparison) -> str:
-    """ "Applied in A only: 3, in B only: 0. ..." """
-    recorded = [len(comparison.recorded_on(side)) for side in ("one", "other")]
-    files = [len(comparison.file_on(side)) for side in ("one", "other")]
+def sentence(found: Comparison, both_read: bool) -> str:
+    """How many differ, and in what; nothing is said of rows that were not read on both sides."""
+    if not found.differences:
+        what = "the same are applied, with the same files" if both_read else "the same files"
+        return f"{found.total} migrations: {what}."
+    recorded = [len(found.recorded_on(side)) for side in ("one", "other")]
+    files = [len(found.file_on(side)) for side in ("one", "other")]
+    applied = f"Applied in A only: {recorded[0]}, in B only: {recorded[1]}. " if both_read else ""
     return (
-        f"{len(comparison.differences)} of {comparison.total} migrations differ. "
-        f"Applied in A only: {recorded[0]}, in B only: {recorded[1]}. "
+        f"{len(found.differences)} of {found.total} migrations differ. {applied}"
         f"Files in A only: {files[0]}, in B only: {files[1]}. "
-        f"Same name, other source: {len(comparison.edited)}."
+        f"Same name, other source: {len(found.edited)}."
     )
 
 

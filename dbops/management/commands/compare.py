@@ -53,9 +53,9 @@ class Command(ShellCommand):
                 queue = waiting[0].database.target.inspect_queue
                 self.refuse(
                     Exit.TIMED_OUT,
-                    f"The schema of {waiting[0].database} was not read: no worker of the queue {queue} has done "
-                    "it in time. It is asked for and will be read when one runs. Without --schema you see what "
-                    "was read before.",
+                    f"The schema of {waiting[0].database} was not read: no worker of the queue {queue} has "
+                    "done it in time. It is asked for and will be read when one runs. Without --schema stands "
+                    "here what was read before.",
                 )
             time.sleep(POLL_S)
 
