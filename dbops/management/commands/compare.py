@@ -54,8 +54,8 @@ class Command(ShellCommand):
                 self.refuse(
                     Exit.TIMED_OUT,
                     f"The schema of {waiting[0].database} was not read: no worker of the queue {queue} has "
-                    "done it in time. It is asked for and will be read when one runs. Without --schema stands "
-                    "here what was read before.",
+                    "done it in time. It is asked for and will be read when one runs. What was "
+                    "read before is shown without --schema.",
                 )
             time.sleep(POLL_S)
 
@@ -80,7 +80,7 @@ class Command(ShellCommand):
             self.tell("The schemas were not read yet: --schema has that done.")
             return
         ages = ", ".join(age_words(side.schema.read_at) for side in page.sides or () if side.schema)
-        self.tell(f"Schemas, read {ages}: {page.diff.summary}.")
+        self.tell(f"Schemas, read {ages}. From A to B: {page.diff.summary}.")
         if page.vendors:
             self.tell(f"{' and '.join(page.vendors)} are compared: types differ by vendor.")
         for line in as_text(page.diff).splitlines():
