@@ -210,10 +210,10 @@ def _bounded(graph: Graph, shown: set[Key], view: str) -> Layout:
     if view == EVERYTHING and len(shown) > SMALL:
         kinds = [applied_runs, runs]
     for kind_of in kinds:
-        layout = lay_out(graph, shown, kind_of, most=MOST + 1)
+        layout = lay_out(graph, shown, kind_of, most=MOST + 1, first=view)
         if len(layout.blocks) <= MOST:
             return layout
-    return lay_out(graph, shown, runs, most=MOST)
+    return lay_out(graph, shown, runs, most=MOST, first=view)
 
 
 def _quiet(graph: Graph) -> set[Key]:

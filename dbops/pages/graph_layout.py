@@ -56,9 +56,11 @@ class Layout:
         return max((place.row for place in self.places), default=-1) + 1
 
 
-def lay_out(graph: Graph, shown: Collection[Key], kind_of: Callable[[Key], str], most: int) -> Layout:
+def lay_out(
+    graph: Graph, shown: Collection[Key], kind_of: Callable[[Key], str], most: int, first: str = ""
+) -> Layout:
     """`kind_of`: neighbours of one kind may be collapsed, those of "" never. `most`: blocks; what comes
-    behind them in the order is left out."""
+    behind them in the order is left out. `first`: the app of the lane on the left."""
     order, against = in_order(graph, shown)
     blocks = collapse(order, kind_of)[:most]
     of = {key: position for position, block in enumerate(blocks) for key in block.members}
@@ -67,7 +69,7 @@ def lay_out(graph: Graph, shown: Collection[Key], kind_of: Callable[[Key], str],
         for parent in graph.parents[key]:
             if parent in of and of[parent] != child:
                 (circular if (parent, key) in against else edges)[of[parent], child] = None
-    lanes = _lanes(graph, blocks)
+    lanes = _lanes(graph, blocks, first)
     places = _places(blocks, list(edges), lanes)
     widths = [max(place.column for place in places if place.lane == lane) + 1 for lane in range(len(lanes))]
     return Layout(blocks, places, list(edges), list(circular), list(zip(lanes, widths, strict=True)))
@@ -123,13 +125,13 @@ def collapse(order: Iterable[Key], kind_of: Callable[[Key], str]) -> list[Block]
     return blocks
 
 
-def _lanes(graph: Graph, blocks: list[Block]) -> list[str]:
+def _lanes(graph: Graph, blocks: list[Block], first: str) -> list[str]:
     """What one looks for stands on the left; where that is the same, what others depend on."""
     urgency: dict[str, int] = {}
     for block in blocks:
         mine = min(graph.nodes[key].urgency for key in block.members)
         urgency[block.app] = min(mine, urgency.get(block.app, mine))
-    return sorted(urgency, key=lambda app: urgency[app])
+    return sorted(urgency, key=lambda app: (app != first, urgency[app]))
 
 
 def _places(blocks: list[Block], edges: list[Edge], apps: list[str]) -> list[Place]:

@@ -93,6 +93,15 @@ def test_a_collapsed_run_leads_to_its_app_where_each_is_shown(shop: TargetDataba
     assert run.url.endswith(f"/graph/?app={run.app}")
     mine = page_of(shop, run.app)
     assert {key for key in keys(disk) if key[0] == run.app} <= {(box.app, box.name) for box in mine.boxes}
+    assert mine.lanes[0].app == run.app
+
+
+def test_what_is_in_conflict_or_to_apply_stands_on_the_left(shop: TargetDatabase) -> None:
+    leaves = [migration("zoo", "0002_a", ("zoo", "0001_x")), migration("zoo", "0002_b", ("zoo", "0001_x"))]
+    disk = [migration("auth", "0001_x"), migration("late", "0001_x"), migration("zoo", "0001_x"), *leaves]
+    applied = [("auth", "0001_x"), ("zoo", "0001_x"), ("zoo", "0002_a"), ("zoo", "0002_b")]
+    inspected(shop, disk, applied, conflicts={"zoo": ["0002_a", "0002_b"]})
+    assert [lane.app for lane in page_of(shop).lanes] == ["zoo", "late", "auth"]
 
 
 def test_a_picture_has_an_end_and_says_what_is_not_in_it(client: Client, shop: TargetDatabase) -> None:
