@@ -1,4 +1,4 @@
-"""A plan in full: what a migrate would do, told without doing it, by one loader and one pass over the states.
+"""A plan in full: what a migrate would do, told without doing it; one loader, one pass over the states.
 
 The project's state with all that is applied is built once and rendered once; then each migration of the plan is
 added operation by operation, its SQL collected in both directions, and the tables that it touches described
@@ -22,14 +22,18 @@ from . import collected, databases, failures, operation_facts, sources, targets
 from .collected import Collector, Sql
 from .operation_facts import Teller
 from .session import is_read_only
-from .supposed import Changed, Supposed, tables_of
+from .supposed import Changed, Statements, Supposed, tables_of
 
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
     Key = "tuple[str, str]"
 
-UNTOLD = "opsdash had {} s for the SQL and the tables of this plan, which is used up: {} of its {} migrations have {} words only."
+UNTOLD = (
+    "opsdash had {} s for the SQL and the tables of this plan, and they are used up: {} of its {} migrations "
+    "are told without, or in part. They are {}."
+)
+TIME_IS_UP = "The time for this plan was used up before its SQL was asked for."
 BUILDS_ON = "Its SQL cannot be had, since it builds on {}, of which something cannot be told."
 NO_STATE = "What the models are behind it cannot be told: {}"
 NO_MODELS = "The project's models cannot be built as they are before it: {}"
@@ -144,8 +148,15 @@ class Walk:
                 continue
             if key in entries:
                 self.untold.append(migration)
-            if key in self.plan.loader.applied_migrations:
+                self.give_up(migration)
+            elif key in self.plan.loader.applied_migrations:
                 self._add(migration)
+
+    def give_up(self, migration: Any) -> None:
+        """It had no time for this one. Rendered models would only be kept up to date: nobody needs them."""
+        self.state.__dict__.pop("apps", None)
+        if key_of(migration) in self.plan.loader.applied_migrations:
+            self._add(migration)
 
     def _add(self, migration: Any) -> None:
         """One that is applied, and not of this plan."""
@@ -175,9 +186,8 @@ class Walk:
         if not self.untold:
             return ""
         named = ", ".join(".".join(key_of(migration)) for migration in self.untold[:3])
-        more = f" and {len(self.untold) - 3} more" if len(self.untold) > 3 else ""
-        sentence = UNTOLD.format(self.budget_s, len(self.untold), len(self.plan.steps), "facts and")
-        return failures.clean(f"{sentence} They are {named}{more}.")
+        named += f" and {len(self.untold) - 3} more" if len(self.untold) > 3 else ""
+        return failures.clean(UNTOLD.format(self.budget_s, len(self.untold), len(self.plan.steps), named))
 
     def lacking(self, migration: Any) -> list[Key]:
         """Which of those that cannot be told it builds on."""
@@ -196,6 +206,12 @@ class Leaf:
         self.before = before
         self.after = after
         self.version_before = self.version_after = version
+        self.change: Changed | None = None
+
+    def renamed(self, backwards: bool) -> dict[str, str]:
+        """{what it calls a table: what it was called}."""
+        tables = self.change.tables if self.change is not None else {}
+        return dict(tables) if backwards else {new: old for old, new in tables.items()}
 
 
 class Step:
@@ -209,6 +225,7 @@ class Step:
         self.leaves: list[Leaf] = []
         self.renames: list[list[str]] = []
         self.version = walk.version
+        self.is_untold = False
 
     def take(self) -> None:
         """Fill the entry, and leave the walk's state and version behind this migration."""
@@ -225,8 +242,16 @@ class Step:
         state = self._forwards()
         self._backwards()
         self._tables()
-        if state is not None:
+        if self.is_untold:
+            self.walk.untold.append(self.migration)
+            self.walk.give_up(self.migration)
+        elif state is not None:
             self.walk.state, self.walk.version = state, self.version
+
+    def _is_untold(self, told: dict[str, Any]) -> None:
+        self.is_untold = True
+        told["sql_problem"] = told["sql_problem"] or (TIME_IS_UP if told["sql"] is None else "")
+        told["reverse_sql_problem"] = TIME_IS_UP
 
     def _is_bad(self, words: str) -> None:
         words = failures.clean(words)
@@ -242,6 +267,9 @@ class Step:
             for operation, told in zip(self.migration.operations, self.entry["operations"]):
                 if state is None:
                     told["sql_problem"] = told["reverse_sql_problem"] = self.entry["sql_problem"]
+                    continue
+                if self.walk.is_over:
+                    self._is_untold(told)
                     continue
                 state = self._operation(operation, told, state, collector)
             rest = collector.left_for_the_end()
@@ -272,9 +300,7 @@ class Step:
         try:
             told.update(self.walk.teller.facts(operation, self.app, before, after))
         except Exception as problem:
-            # A field or a router of the project's own.
-            failures.let_a_stop_through(problem)
-            self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
+            self._is_partly_told(problem)
         made_in = self.walk.created.get(told["table"])
         if made_in is not None:
             told["table_created_in"] = "migration" if made_in == key_of(self.migration) else "plan"
@@ -305,13 +331,21 @@ class Step:
     ) -> None:
         leaf = Leaf(operation, told, before, after, self.version)
         self.leaves.append(leaf)
+        try:
+            leaf.change = Changed(self.walk.connection.alias, before, after, *moved_by(operation, self.app))
+        except Exception as problem:
+            self._is_partly_told(problem)
         sql = self._sql(leaf, collector, backwards=False)
         told.update(sql=sql.statements, sql_problem=sql.problem, sql_cut=sql.cut)
         try:
-            self._follow(leaf, " ".join(sql.statements or []))
+            self._follow(leaf, self._statements(operation, sql, collector))
         except Exception as problem:
-            failures.let_a_stop_through(problem)
-            self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
+            self._is_partly_told(problem)
+
+    def _is_partly_told(self, problem: Exception) -> None:
+        """A field, an index or a router of the project's own takes part."""
+        failures.let_a_stop_through(problem)
+        self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
 
     def _sql(self, leaf: Leaf, collector: Collector, backwards: bool) -> Sql:
         operation = leaf.operation
@@ -326,7 +360,8 @@ class Step:
         states = (leaf.after, leaf.before) if backwards else (leaf.before, leaf.after)
         act = operation.database_backwards if backwards else operation.database_forwards
         kept = dict(operation.__dict__)
-        with self.walk.supposed.answering(leaf.version_after if backwards else leaf.version_before):
+        version = leaf.version_after if backwards else leaf.version_before
+        with self.walk.supposed.answering(version, leaf.renamed(backwards)):
             sql = collector.collect(lambda editor: act(self.app, editor, *states))
         if sql.statements is None:
             # Some change their own names while they work backwards.
@@ -338,14 +373,20 @@ class Step:
     def _is_routed(self, leaf: Leaf) -> bool:
         return bool(leaf.told["routed"])
 
-    def _follow(self, leaf: Leaf, sql: str) -> None:
+    def _statements(self, operation: Any, sql: Sql, collector: Collector) -> Statements | None:
+        """Where they tell all that it does to indexes and constraints."""
+        if sql.statements is None or sql.cut or not type(operation).__module__.startswith("django."):
+            return None
+        if operation_facts.is_a(operation, "RunSQL"):
+            return None
+        return Statements([*sql.statements, *map(str, collector.editor.deferred_sql)])
+
+    def _follow(self, leaf: Leaf, statements: Statements | None) -> None:
         """The supposed schema behind it."""
-        moves, fields = moved_by(leaf.operation, self.app)
-        change = Changed(self.walk.connection.alias, leaf.before, leaf.after, moves, fields)
-        if not change.pairs:
+        change = leaf.change
+        if change is None or not change.pairs:
             return
-        remade = '"new__' in sql
-        self.version = leaf.version_after = self.walk.supposed.after(self.version, change, remade)
+        self.version = leaf.version_after = self.walk.supposed.after(self.version, change, statements)
         for old, new in change.pairs:
             self._note(old and old._meta.db_table, new and new._meta.db_table)
 
@@ -365,6 +406,9 @@ class Step:
     def _backwards(self) -> None:
         with Collector(self.walk.connection, self.migration.atomic) as collector:
             for leaf in reversed(self.leaves):
+                if self.walk.is_over:
+                    self._is_untold(leaf.told)
+                    continue
                 sql = self._sql(leaf, collector, backwards=True)
                 leaf.told.update(reverse_sql=sql.statements, reverse_sql_problem=sql.problem)
                 leaf.told["sql_cut"] = leaf.told["sql_cut"] or sql.cut

@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from dbops import conf, launch
 from dbops.access import Role, shell_actor
-from dbops.documents import compare_document
+from dbops.compare_document import compare_document
 from dbops.exits import Exit
 from dbops.inspection.schema_diff import as_text
 from dbops.management.commands._shell import ShellCommand, find_database, find_target

@@ -1,3 +1,4 @@
+import re
 import time
 import uuid
 from typing import Any
@@ -16,6 +17,7 @@ from dbops.pages.target import database_part
 from dbops.transcript.reading import read_after
 
 POLL_S = 0.3
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 class Command(ShellCommand):
@@ -31,6 +33,9 @@ class Command(ShellCommand):
         parser.add_argument("--database", metavar="ALIAS")
         parser.add_argument("--app", default="")
         parser.add_argument("--migration", default="")
+        parser.add_argument(
+            "--plan", default="", metavar="FINGERPRINT", help="refuse where the plan is another one by then"
+        )
         parser.add_argument("--reason", default="", help="kept in the audit trail")
         parser.add_argument("--follow", action="store_true", help="print its transcript and wait for its end")
         parser.add_argument("--json", action="store_true", help="one document: of the start, or of the end")
@@ -50,7 +55,9 @@ class Command(ShellCommand):
             self.end(BY_JOB_STATE[job.state])
 
     def _again(self, options: dict[str, Any]) -> Job:
-        named = [word for word in ("name", "operation", "database", "app", "migration") if options[word]]
+        named = [
+            word for word in ("name", "operation", "database", "app", "migration", "plan") if options[word]
+        ]
         if named:
             self.refuse(Exit.USAGE, f"--again takes no {named[0]}: the job has its own. Nothing was started.")
         found = Job.objects.select_related("database__target").filter(pk=options["again"]).first()
@@ -62,7 +69,7 @@ class Command(ShellCommand):
         if not options["operation"]:
             self.refuse(Exit.USAGE, "Name a target and an operation, or --again ID. Nothing was started.")
         database = find_database(find_target(options["name"]), options["database"])
-        arguments = self._arguments(database, options["app"], options["migration"])
+        arguments = self._arguments(database, options["app"], options["migration"], options["plan"])
         return launch.start(
             database,
             options["operation"],
@@ -72,10 +79,12 @@ class Command(ShellCommand):
             reason=options["reason"],
         ).job
 
-    def _arguments(self, database: TargetDatabase, app: str, migration: str) -> dict[str, str]:
+    def _arguments(self, database: TargetDatabase, app: str, migration: str, plan: str) -> dict[str, str]:
         """Checked against what the latest inspection saw, as the form does."""
         if migration and not app:
             self.refuse(Exit.USAGE, "--migration needs --app. Nothing was started.")
+        if plan and not FINGERPRINT.fullmatch(plan):
+            self.refuse(Exit.USAGE, "--plan takes a fingerprint as `plan` prints it. Nothing was started.")
         part = database_part(Role.SUPERUSER, database, latest_done(database.target))
         known = {one.label: {migration.name for migration in one.migrations} for one in part.apps}
         if app and app not in known:
@@ -88,7 +97,8 @@ class Command(ShellCommand):
             self.refuse(
                 Exit.USAGE, f"{app} has no migration {migration}. Nothing was started. It has: {names}."
             )
-        return {key: value for key, value in (("app", app), ("migration", migration)) if value}
+        given = (("app", app), ("migration", migration), ("expected_plan", plan))
+        return {key: value for key, value in given if value}
 
     def _follow(self, job: Job, *, quiet: bool) -> Job:
         """Print lines as they come; Ctrl-C stops the following, not the job."""
