@@ -306,3 +306,15 @@ def test_an_inspection_that_never_came_to_a_database_is_counted_by_what_it_met(
     assert names(shown(status="broken")) == ["nameless/"]
     assert names(shown(status="unreachable")) == ["dead/"]
     assert not Inspection.objects.exists()
+
+
+def test_the_configuration_lists_databases_and_changes_none(
+    people: dict[str, User], make_database: MakeDatabase
+) -> None:
+    found = make_database("shop", sealed_connection="sealed-text", inspected_at=clock.now())
+    client = Client()
+    client.login(username="superuser", password=PASSWORD)
+    assert "1 target database" in text(client, "/admin/dbops/targetdatabase/")
+    shown_there = text(client, f"/admin/dbops/targetdatabase/{found.pk}/change/")
+    assert "sealed-text" not in shown_there and 'name="_save"' not in shown_there
+    assert client.get("/admin/dbops/targetdatabase/add/").status_code == 403
