@@ -129,6 +129,7 @@ def test_two_aliases_of_one_target_are_compared(
     make_database("one", "replica", inspected_at=clock.now())
     inspection = Inspection.objects.get(target=found.target)
     replica = database(FILES, [ONE], alias="replica")
+    assert inspection.report
     inspection.report = {**inspection.report, "databases": [*inspection.report["databases"], replica]}
     inspection.save()
     page = text(viewer, "one/default", "one/replica")

@@ -75,6 +75,23 @@ def test_of_a_large_one_the_first_view_is_what_is_to_apply_and_what_it_touches(s
     assert page.sentence.endswith(f"{len(page.boxes)} of 600 migrations.")
 
 
+def test_what_depends_on_a_notable_one_is_shown_with_it(shop: TargetDatabase) -> None:
+    """Applied though what it depends on is not: both ends of the trouble are seen."""
+    disk = grown(100, 5)
+    first = disk[0]
+    inspected(shop, disk, keys(disk)[1:])
+    above = [first["app"], first["name"]]
+    below = {(each["app"], each["name"]) for each in disk if above in each["dependencies"]}
+    assert below and below <= {(box.app, box.name) for box in page_of(shop).boxes}
+
+
+def test_what_one_to_apply_builds_on_is_in_no_run(shop: TargetDatabase) -> None:
+    disk = grown(600, 12)
+    inspected(shop, disk, keys(disk)[:-6])
+    single = {(box.app, box.name) for box in page_of(shop, EVERYTHING).boxes if not box.is_run}
+    assert {tuple(parent) for entry in disk[-6:] for parent in entry["dependencies"]} <= single
+
+
 def test_where_nothing_is_to_apply_all_is_shown_with_long_runs_collapsed(shop: TargetDatabase) -> None:
     disk = grown(600, 12)
     inspected(shop, disk, keys(disk))
@@ -89,7 +106,8 @@ def test_where_nothing_is_to_apply_all_is_shown_with_long_runs_collapsed(shop: T
 def test_a_collapsed_run_leads_to_its_app_where_each_is_shown(shop: TargetDatabase) -> None:
     disk = grown(600, 12)
     inspected(shop, disk, keys(disk))
-    run = next(box for box in page_of(shop, EVERYTHING).boxes if box.is_run)
+    whole = page_of(shop, EVERYTHING)
+    run = next(box for box in whole.boxes if box.is_run and box.app == whole.lanes[-1].app)
     assert run.url.endswith(f"/graph/?app={run.app}")
     mine = page_of(shop, run.app)
     assert {key for key in keys(disk) if key[0] == run.app} <= {(box.app, box.name) for box in mine.boxes}

@@ -101,6 +101,11 @@ def test_a_long_run_of_an_app_is_one_shape() -> None:
     assert [len(block.members) for block in layout.blocks] == [47]
 
 
+def test_the_order_stays_in_an_app_as_long_as_it_can() -> None:
+    graph = both(chain("shop", 20), chain("blog", 1), (("blog", "0001_m"), ("shop", "0003_m")))
+    assert [len(block.members) for block in laid(graph, collapsed=True).blocks] == [20, 1]
+
+
 def test_a_run_is_cut_where_another_app_stands_between() -> None:
     """Collapsed, shop would both precede and follow the other app."""
     shop, other = chain("shop", 20), chain("blog", 1)
