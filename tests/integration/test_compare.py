@@ -215,6 +215,14 @@ def test_the_difference_of_the_schemas_is_shown_with_its_age(viewer: Client, kno
     assert "A: read <time" in page and "asked for by ada" in page
 
 
+def test_what_was_read_last_is_compared(viewer: Client, known: Known) -> None:
+    one = known("one", [ONE])
+    read(one, shop_order=table(id="bigint"))
+    read(one, shop_order=table(id="bigint", total="integer"))
+    read(known("other", [ONE]), shop_order=table(id="bigint", total="integer"))
+    assert "No change of the schema." in text(viewer)
+
+
 def test_side_by_side_is_a_link(viewer: Client, known: Known) -> None:
     read(known("one", [ONE]), shop_order=table(id="bigint"))
     read(known("other", [ONE]), shop_order=table(id="integer"))
