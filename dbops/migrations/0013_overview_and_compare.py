@@ -5,44 +5,124 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('dbops', '0012_plans'),
+        ("dbops", "0012_plans"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='target',
-            name='states',
-            field=models.GeneratedField(db_persist=True, expression=models.Func('statuses', models.Value('$[*].state'), function='jsonb_path_query_array', output_field=models.JSONField()), output_field=models.JSONField()),
+            model_name="target",
+            name="states",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=models.Func(
+                    "statuses",
+                    models.Value("$[*].state"),
+                    function="jsonb_path_query_array",
+                    output_field=models.JSONField(),
+                ),
+                output_field=models.JSONField(),
+            ),
         ),
         migrations.AddField(
-            model_name='targetdatabase',
-            name='states',
-            field=models.GeneratedField(db_persist=True, expression=models.Func('statuses', models.Value('$[*].state'), function='jsonb_path_query_array', output_field=models.JSONField()), output_field=models.JSONField()),
+            model_name="targetdatabase",
+            name="states",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=models.Func(
+                    "statuses",
+                    models.Value("$[*].state"),
+                    function="jsonb_path_query_array",
+                    output_field=models.JSONField(),
+                ),
+                output_field=models.JSONField(),
+            ),
         ),
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('asked', 'asked for'), ('working', 'being taken'), ('done', 'done'), ('failed', 'failed')], default='asked', max_length=20)),
-                ('asked_by_name', models.CharField(blank=True, max_length=200)),
-                ('asked_at', models.DateTimeField(auto_now_add=True)),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('read_at', models.DateTimeField(blank=True, null=True)),
-                ('identity', models.CharField(blank=True, max_length=1000)),
-                ('content', models.JSONField(blank=True, null=True)),
-                ('error_type', models.CharField(blank=True, max_length=100)),
-                ('error_sentence', models.TextField(blank=True)),
-                ('error_traceback', models.TextField(blank=True)),
-                ('database', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='dbops.targetdatabase')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("asked", "asked for"),
+                            ("working", "being taken"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                        ],
+                        default="asked",
+                        max_length=20,
+                    ),
+                ),
+                ("asked_by_name", models.CharField(blank=True, max_length=200)),
+                ("asked_at", models.DateTimeField(auto_now_add=True)),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("read_at", models.DateTimeField(blank=True, null=True)),
+                ("identity", models.CharField(blank=True, max_length=1000)),
+                ("content", models.JSONField(blank=True, null=True)),
+                ("error_type", models.CharField(blank=True, max_length=100)),
+                ("error_sentence", models.TextField(blank=True)),
+                ("error_traceback", models.TextField(blank=True)),
+                (
+                    "database",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="snapshots",
+                        to="dbops.targetdatabase",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['database', '-id'], name='snapshot_of_database'), models.Index(condition=models.Q(('state', 'working')), fields=['started_at'], name='snapshot_working'), models.Index(condition=models.Q(('state', 'asked')), fields=['published_at'], name='snapshot_asked')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('asked', 'working'))), fields=('database',), name='snapshot_asked_for_once_until_it_ends'), models.CheckConstraint(condition=models.Q(models.Q(('content__isnull', True), ('finished_at', None), ('state__in', ('asked', 'working'))), models.Q(('state', 'done'), models.Q(('finished_at', None), _negated=True), models.Q(('read_at', None), _negated=True), ('content__isnull', False)), models.Q(('content__isnull', True), ('state', 'failed'), models.Q(('finished_at', None), _negated=True), models.Q(('error_sentence', ''), _negated=True)), _connector='OR'), name='snapshot_ends_with_an_answer')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["database", "-id"], name="snapshot_of_database"),
+                    models.Index(
+                        condition=models.Q(("state", "working")),
+                        fields=["started_at"],
+                        name="snapshot_working",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "asked")), fields=["published_at"], name="snapshot_asked"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ("asked", "working"))),
+                        fields=("database",),
+                        name="snapshot_asked_for_once_until_it_ends",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("content__isnull", True),
+                                ("finished_at", None),
+                                ("state__in", ("asked", "working")),
+                            ),
+                            models.Q(
+                                ("state", "done"),
+                                models.Q(("finished_at", None), _negated=True),
+                                models.Q(("read_at", None), _negated=True),
+                                ("content__isnull", False),
+                            ),
+                            models.Q(
+                                ("content__isnull", True),
+                                ("state", "failed"),
+                                models.Q(("finished_at", None), _negated=True),
+                                models.Q(("error_sentence", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="snapshot_ends_with_an_answer",
+                    ),
+                ],
             },
         ),
     ]
