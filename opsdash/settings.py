@@ -279,5 +279,10 @@ CELERY = {
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
+        "sweep_snapshots": {
+            "task": "dbops.sweep_snapshots",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
     },
 }

@@ -4,7 +4,12 @@ import os
 
 import pytest
 from django.db import connection
+from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
+
+# Nothing here is asserted by the clock: the machine may have other things to do.
+settings.register_profile("opsdash", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("opsdash")
 
 HOW = (
     "The tests need a Postgres and a Redis of their own: run them with `make unit`, `make integration` or "

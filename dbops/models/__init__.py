@@ -4,6 +4,7 @@ from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.plan import Plan
 from dbops.models.probe import Probe
+from dbops.models.snapshot import Snapshot
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
 from dbops.models.transcript import TranscriptChunk
@@ -16,6 +17,7 @@ __all__ = [
     "Plan",
     "Probe",
     "SessionEnding",
+    "Snapshot",
     "Step",
     "Target",
     "TargetDatabase",

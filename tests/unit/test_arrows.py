@@ -61,6 +61,7 @@ ARROWS: dict[str, set[str]] = {
     "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
     "documents": FOUNDATION | {"inspection", "lint", "pages"},
+    "compare_document": FOUNDATION | {"documents", "inspection", "pages"},
     "plan_document": FOUNDATION | {"documents", "inspection", "lint", "pages"},
     "declare": FOUNDATION | {"access"},
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
