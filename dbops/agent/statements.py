@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from typing import Iterable
 
 
-MADE = re.compile(r'(?:CONSTRAINT|INDEX(?: CONCURRENTLY)?(?: IF NOT EXISTS)?) "([^"]+)" (?!RENAME)')
+MADE = re.compile(r'(?<!DROP )(?:CONSTRAINT|INDEX(?: CONCURRENTLY)?(?: IF NOT EXISTS)?) "([^"]+)" (?!RENAME)')
 DROPPED = re.compile(r'DROP (?:CONSTRAINT|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)? "([^"]+)"')
 TAKEN = re.compile(
     r'((?:DROP (?:CONSTRAINT|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)?|SET CONSTRAINTS) )"([^"]+)"'
 )
-RENAMED = re.compile(r'(?:INDEX|RENAME CONSTRAINT) "([^"]+)" (?:RENAME )?TO "')
+RENAMED = re.compile(r'(?:INDEX|RENAME CONSTRAINT) "([^"]+)" (?:RENAME )?TO "([^"]+)"')
 
 
 class Statements:
@@ -22,9 +22,10 @@ class Statements:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.text = "\n".join(texts)
-        self.made = set(MADE.findall(self.text))
+        renamed = dict(RENAMED.findall(self.text))
+        self.made = {*MADE.findall(self.text), *renamed.values()}
         self.dropped = set(DROPPED.findall(self.text))
-        self.renamed = set(RENAMED.findall(self.text))
+        self.renamed = set(renamed)
 
     def remake(self, *tables: str) -> bool:
         """SQLite copies a table into another one."""

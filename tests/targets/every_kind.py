@@ -15,7 +15,7 @@ EVERY_KIND = [
    ("label", models.CharField(max_length=50, db_index=True, default="x")), ("text", models.TextField(unique=True, null=True)),
    ("owner", models.ForeignKey("shop.Owner", models.CASCADE)), ("tags", models.ManyToManyField("shop.Tag")),
    ("one", models.OneToOneField("shop.Owner", models.SET_NULL, null=True, related_name="+")),
-   ("loose", models.ForeignKey("shop.Owner", models.DO_NOTHING, db_constraint=False, null=True, related_name="+"))],
+   ("loose", models.ForeignKey("shop.Owner", models.DO_NOTHING, db_constraint=False, db_index=False, null=True, related_name="+"))],
    options={"unique_together": {("n", "label")}}),
 """,
     ),

@@ -173,3 +173,73 @@ def test_the_schema_of_all_that_is_applied(postgres_shop: Project) -> None:
     assert item["constraints"] == {"shop_item_pkey": 'PRIMARY KEY ("id")'}
     backwards = plan(postgres_shop, app="shop", migration="0001", schema=True)
     assert list(backwards["schema"]["shop_item"]["columns"]) == ["id", "n", "name"]
+
+
+NEWER = """
+    migrations.CreateModel("Box", [
+        ("id", models.SmallAutoField(primary_key=True)),
+        ("width", models.IntegerField(db_default=3, db_comment="in cm")),
+        ("label", models.CharField(max_length=9, db_default="it's", db_collation="C")),
+        ("made", models.DateTimeField(db_default=Now())),
+        ("double", models.GeneratedField(
+            expression=models.F("width") * 2, output_field=models.IntegerField(), db_persist=True)),
+        ("words", ArrayField(models.CharField(max_length=3), null=True)),
+        ("span", DateRangeField(null=True)),
+    ], options={
+        "db_table_comment": "what things are sent in",
+        "indexes": [
+            GinIndex(fields=["words"], name="by_words"), models.Index(Lower("label"), name="by_lower"),
+        ],
+        "constraints": [
+            ExclusionConstraint(name="apart", expressions=[("span", RangeOperators.OVERLAPS)]),
+            models.UniqueConstraint(Lower("label"), "width", name="once_lower"),
+            models.UniqueConstraint(fields=["made"], name="later", deferrable=models.Deferrable.DEFERRED),
+        ],
+    }),
+    migrations.CreateModel("Place", [
+        ("pk", models.CompositePrimaryKey("row", "shelf")),
+        ("row", models.IntegerField()), ("shelf", models.CharField(max_length=3)),
+    ]),
+"""
+NEWER_HEAD = """
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeOperators
+from django.contrib.postgres.indexes import GinIndex
+from django.db.models.functions import Lower, Now
+"""
+NEWER_ALTERED = """
+    migrations.AlterField("Box", "made", models.DateTimeField(null=True, db_comment="the day")),
+    migrations.AlterModelTableComment("Box", "what is sent"),
+    migrations.RemoveConstraint("Box", "apart"), migrations.RemoveIndex("Box", "by_words"),
+    migrations.RenameIndex("Box", new_name="by_low", old_name="by_lower"),
+    migrations.RemoveField("Box", "span"),
+"""
+
+
+def test_what_newer_versions_of_django_let_the_database_do(tmp_path: Path, database: Database) -> None:
+    project = make_project(tmp_path / "mini", {"default": database.settings})
+    project.migration("0001_initial", NEWER, head=NEWER_HEAD)
+    answer = plan(project)
+    assert migrate(project.address()).answer["recorded_known"]
+    assert_alike(entry(answer, "0001_initial")["after"], on_postgres(database), database)
+    box, place = (entry(answer, "0001_initial")["after"][name] for name in ("shop_box", "shop_place"))
+    columns = box["columns"]
+    assert columns["width"]["default"] == "3"
+    assert (columns["label"]["default"], columns["label"]["collation"]) == ("'it''s'", "C")
+    assert columns["made"]["default"] == "(STATEMENT_TIMESTAMP())"
+    assert columns["double"]["generated"] == '("width" * 2) STORED'
+    assert (columns["width"]["comment"], box["comment"]) == ("in cm", "what things are sent in")
+    assert columns["id"]["identity"]
+    assert box["constraints"]["apart"].startswith("EXCLUDE USING")
+    assert place["constraints"] == {"shop_place_pkey": 'PRIMARY KEY ("row", "shelf")'}
+    assert [facts["primary_key"] for facts in place["columns"].values()] == [True, True]
+    project.migration("0002_altered", NEWER_ALTERED)
+    found = entry(plan(project), "0002_altered")
+    assert (found["problem"], [one["sql_problem"] for one in found["operations"]]) == ("", [""] * 6)
+    assert migrate(project.address()).answer["recorded_known"]
+    real = on_postgres(database)
+    for kept in (real.columns, real.constraints, real.indexes):
+        kept.pop("shop_place", None)
+    assert_alike(found["after"], real, database)
+    assert found["after"]["shop_box"]["columns"]["made"]["comment"] == "the day"
+    assert "by_low" in found["after"]["shop_box"]["indexes"]
