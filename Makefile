@@ -69,6 +69,7 @@ faults-fast: .venv/.ready-for-test
 benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
 	$(WITH_SERVICES) -- python -m benchmarks.inspection
+	$(WITH_SERVICES) -- python -m benchmarks.plan
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

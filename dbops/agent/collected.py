@@ -7,7 +7,7 @@ operations look at that, and always rolled back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Dict
 
 from django.db import transaction
 from django.db.migrations.operations import RunPython, RunSQL, SeparateDatabaseAndState
@@ -22,17 +22,17 @@ LONGEST = 100_000
 PYTHON = "It runs Python code, which is no SQL; what it does is known only when it runs."
 NO_SQL = "This kind of operation says of itself that it cannot be written as SQL."
 UNSAFE = (
-    "It is an operation of the project's own. Its SQL is collected only over a session that the server confirmed "
-    "to be read-only, and this one's server did not."
+    "It is an operation of the project's own. Its SQL is collected only over a session that the server "
+    "confirmed to be read-only, and this one's server did not."
 )
 LOOKED_UP = (
-    "Migrate finds this statement by looking at the database just before it is applied; the names here are those "
-    "that the migrations before it give."
+    "Migrate finds this statement by looking at the database just before it is applied; the names here are "
+    "those that the migrations before it give."
 )
 LOOKS = (
     "Found wrong number",
-    "This statement is found by looking at the database just before it is applied, and what it looks for is not "
-    "there now: {}",
+    "This statement is found by looking at the database just before it is applied, and what it looks for is "
+    "not there now: {}",
 )
 REFUSED = (
     "25006",
@@ -62,9 +62,15 @@ class Collector:
 
     def __enter__(self) -> Collector:
         self.editor.deferred_sql = []
+        self._enter()
+        return self
+
+    def _enter(self) -> None:
         if self.enters:
             self.editor.__enter__()
-        return self
+        # Since Django 6.1 it looks up a renamed table by the name that the database has; `supposed` answers
+        # by the one that it has by then.
+        self.editor.collected_table_renames = Forgetful()
 
     def __exit__(self, *_: Any) -> None:
         self._leave()
@@ -82,8 +88,7 @@ class Collector:
         """After an error the server takes nothing more in its transaction."""
         deferred = self.editor.deferred_sql
         self._leave()
-        if self.enters:
-            self.editor.__enter__()
+        self._enter()
         self.editor.deferred_sql = deferred
 
     def collect(self, act: Callable[[Any], None]) -> Sql:
@@ -109,6 +114,11 @@ class Collector:
                 editor.execute(statement, None)
 
         return self.collect(execute)
+
+
+class Forgetful(Dict[str, str]):
+    def __setitem__(self, key: str, value: str) -> None:
+        return
 
 
 class Stop(Exception):

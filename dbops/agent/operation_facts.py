@@ -1,4 +1,4 @@
-"""What an operation is and does, told from it and from the states around it: OPERATION and FIELD of a plan."""
+"""What an operation is and does, by it and by the states around it: OPERATION and FIELD of a plan."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db.migrations.executor import MigrationExecutor
 
 from . import databases, planning, targets
+from .plan_walk import Walk
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,6 +24,6 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
     targets.check_words(app, name)
     connection = databases.open_or_refuse(alias, arguments.get("forbidden_identity") or "")
     plan = planning.Plan(MigrationExecutor(connection), app, name)
-    walk = planning.Walk(connection, plan, arguments.get("budget_s"), bool(arguments.get("schema")))
+    walk = Walk(connection, plan, arguments.get("budget_s"), bool(arguments.get("schema")))
     answer = planning.answer(connection, plan, walk)
     return dict(answer, schema=walk.schema) if arguments.get("schema") else answer

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.utils import Error as DatabaseError
 
-from .change import has_table, key_of
-from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Description, Describer, Item
+from .state_changes import moved
+from .statements import Again
+from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Describer, Description, Item
 
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
 
-    Pair = "tuple[Any, Any]"
+    from .state_changes import Changed
+    from .statements import Statements
 
 
 class Shape(NamedTuple):
@@ -44,12 +46,9 @@ class Shape(NamedTuple):
         return {**self.live, **{item.name: as_introspected(item) for item in self.items.values()}}
 
 
-Version = "dict[str, Shape | None]"
-
-
 class Supposed:
-    """A version is {table: Shape or None (not there)} of what was touched so far. `first`: how each was when it
-    was touched first. `backwards`: what the plan's migrations made is in the database now."""
+    """A version is {table: Shape or None (not there)} of what was touched so far. `first`: how each was when
+    it was touched first. `backwards`: what the plan's migrations made is in the database now."""
 
     def __init__(self, connection: Any, backwards: bool = False) -> None:
         self.connection = connection
@@ -62,9 +61,9 @@ class Supposed:
     # How an operation changes it
 
     def after(
-        self, version: dict[str, Shape | None], change: Changed, remade: bool = False
+        self, version: dict[str, Shape | None], change: Changed, statements: Statements | None = None
     ) -> dict[str, Shape | None]:
-        """The version behind an operation. `remade`: SQLite copies the table, which makes its indexes anew."""
+        """The version behind an operation. `statements`: those that it sends, where they are known."""
         gone: dict[str, Shape | None] = {}
         there: dict[str, Shape | None] = {}
         for old, new in change.pairs:
@@ -73,15 +72,17 @@ class Supposed:
                 gone[old._meta.db_table] = None
                 continue
             table = new._meta.db_table
-            if old is None:
+            if shape is None:
                 self.first.setdefault(table, None)
                 there[table] = self.made(new)
                 continue
-            assert shape is not None, "a model with a table has a shape"
             if old._meta.db_table != table:
                 gone[old._meta.db_table] = None
                 self.first.setdefault(table, None)
-            there[table] = self.made(new) if remade else self.carried(shape, old, new, change)
+            if statements is not None and statements.remake(old._meta.db_table, table):
+                there[table] = self.made(new)
+            else:
+                there[table] = self.carried(shape, old, new, change, statements)
         return {**version, **gone, **there}
 
     def shape(self, version: dict[str, Shape | None], model: Any) -> Shape:
@@ -118,48 +119,122 @@ class Supposed:
         # What SQLite's introspection makes up is no name.
         return item._replace(name=names[0]) if self.describer.names_by_server or item.is_index else item
 
-    def carried(self, shape: Shape, old: Any, new: Any, change: Changed) -> Shape:
-        """What stays keeps its name, whatever Django would call it now."""
+    def carried(
+        self, shape: Shape, old: Any, new: Any, change: Changed, statements: Statements | None
+    ) -> Shape:
+        """What stays keeps its name, whatever Django would call it now; the statements have the last word."""
         was, will = self.describer.of(old), self.describer.of(new)
         columns = change.columns(old, new)
         kept = {moved(key, columns, change): key for key in was.items}
         items = {}
         for key, item in will.items.items():
-            if kept.get(key) in shape.items:
-                items[key] = item._replace(name=shape.items[kept[key]].name)
-            else:
-                items[key] = self.named(item, old, new, was, columns)
+            # An operation before this one may have taken it away, whatever the states say.
+            is_gone = key in kept and kept[key] not in shape.items
+            name = shape.items[kept[key]].name if key in kept and not is_gone else ""
+            name = self.name_of(item, name, new, set(columns.values()), statements)
+            if name and not (is_gone and statements is not None and name not in statements.made):
+                items[key] = item._replace(name=name)
+        if statements is not None:
+            items.update(self.left(shape, items, will, columns, statements))
         live = {name: with_columns(facts, columns) for name, facts in shape.live.items()}
         return Shape(will.columns, items, will.comment, live)
 
-    def named(self, item: Item, old: Any, new: Any, was: Description, columns: dict[str, str]) -> Item:
-        name = item.name
-        if set(item.columns) <= set(columns.values()):
-            name = self.describer.altered_name(new, item)
-            if item.kind == FOREIGN_KEY and is_retyped(item, was, self.describer.of(new), columns):
-                name = self.describer.again_name(new, item)
-        item = item._replace(name=name)
-        return self.as_live(item, dict(self.live_of(new._meta.db_table))) if self.backwards else item
+    def name_of(
+        self, item: Item, kept: str, model: Any, columns: set[str], statements: Statements | None
+    ) -> str:
+        """ "" where it is not there: the states say so, the statements do not."""
+        if kept and (statements is None or kept not in statements.dropped):
+            return kept
+        is_altered = set(item.columns) <= columns
+        names = [item.name]
+        if is_altered:
+            names = [self.describer.altered_name(model, item), *names]
+        if is_altered and item.kind == FOREIGN_KEY:
+            names.append(self.describer.again_name(model, item))
+        if statements is not None:
+            made = next((name for name in names if name in statements.made), "")
+            if made or kept or (is_altered and item.is_index):
+                return made
+        return self.live_name(item._replace(name=names[0]), model) if self.backwards else names[0]
+
+    def live_name(self, item: Item, model: Any) -> str:
+        return self.as_live(item, dict(self.live_of(model._meta.db_table))).name
+
+    def left(
+        self,
+        shape: Shape,
+        items: dict[tuple[Any, ...], Item],
+        will: Description,
+        columns: dict[str, str],
+        statements: Statements,
+    ) -> dict[tuple[Any, ...], Item]:
+        """What no model has any more, and no statement drops."""
+        names = {item.name for item in items.values()} | statements.dropped | statements.renamed
+        found = {}
+        for item in shape.items.values():
+            now = tuple(columns.get(column, "") for column in item.columns)
+            if item.name not in names and now and set(now) <= set(will.columns):
+                found["left", item.name] = item._replace(key=("left", item.name), columns=now)
+        return found
+
+    def again(
+        self,
+        before: dict[str, Shape | None],
+        after: dict[str, Shape | None],
+        change: Changed,
+        statements: Statements,
+    ) -> Again:
+        """What the way back from `after` to `before`, by these statements, makes under another name."""
+        names = {}
+        for old, new in change.pairs:
+            shape = self.of(before, old)
+            stays = self.of(after, new)
+            if shape is None:
+                continue
+            kept = {item.name for item in stays.items.values()} - statements.dropped if stays else set()
+            for key, item in self.describer.of(old).items.items():
+                name = shape.items[key].name if key in shape.items else ""
+                if name and name not in kept:
+                    found = self.made_by(statements, item, old, stays is None)
+                    if found and found != name:
+                        names[name] = found
+        return Again(names, statements.made)
+
+    def of(self, version: dict[str, Shape | None], model: Any) -> Shape | None:
+        if model is None:
+            return None
+        table = model._meta.db_table
+        return version.get(table, self.first.get(table))
+
+    def made_by(self, statements: Statements, item: Item, model: Any, with_its_table: bool) -> str:
+        names = [self.describer.altered_name(model, item), item.name]
+        if item.kind == FOREIGN_KEY:
+            names.append(self.describer.again_name(model, item))
+        made = next((name for name in names if name in statements.made), "")
+        return made or (item.name if with_its_table else "")
 
     # What the schema editor is told
 
     @contextlib.contextmanager
-    def answering(self, version: dict[str, Shape | None]) -> Iterator[None]:
-        """While it lasts, this connection's introspection tells the constraints of this version. `is_made_up`
-        says whether something was told that is not in the database yet."""
+    def answering(self, version: dict[str, Shape | None], renamed: dict[str, str]) -> Iterator[None]:
+        """While it lasts, this connection's introspection tells the constraints of this version. `renamed`:
+        {new table: old table} of the operation itself, which may look at a table after it renamed it.
+        `is_made_up` says whether something was told that is not in the database yet."""
         introspection, self.is_made_up = self.connection.introspection, False
         constraints, sequences = introspection.get_constraints, getattr(introspection, "get_sequences", None)
 
         def get_constraints(cursor: Any, table: str) -> Any:
-            if not self.knows(version, table):
+            known, table = self.known_as(version, table, renamed)
+            if not known:
                 return constraints(cursor, table)
             self.is_made_up = True
             shape = version.get(table, self.first.get(table))
             return shape.constraints() if shape is not None else {}
 
-        def get_sequences(cursor: Any, table: str, fields: Any = ()) -> Any:
-            if not self.knows(version, table):
-                return sequences(cursor, table, fields)  # type: ignore[misc]
+        def get_sequences(cursor: Any, table: str, table_fields: Any = ()) -> Any:
+            known, table = self.known_as(version, table, renamed)
+            if not known:
+                return sequences(cursor, table, table_fields)  # type: ignore[misc]
             self.is_made_up = True
             shape = version.get(table, self.first.get(table))
             numbered = [name for name, facts in shape.columns.items() if facts["identity"]] if shape else []
@@ -171,153 +246,15 @@ class Supposed:
         finally:
             del introspection.get_constraints, introspection.get_sequences
 
-    def knows(self, version: dict[str, Shape | None], table: str) -> bool:
-        """It is not as it is in the database."""
+    def known_as(
+        self, version: dict[str, Shape | None], table: str, renamed: dict[str, str]
+    ) -> tuple[bool, str]:
+        """(it is not as it is in the database, the name that it has there)."""
+        if table in renamed and version.get(table, self.first.get(table)) is None:
+            table = renamed[table]
         if self.backwards:
-            return table in self.first
-        return table in version or (table in self.first and self.first[table] is None)
-
-
-class Changed:
-    """Which models with a table an operation changed. `moves`: {old label: new label} of renamed models,
-    `fields`: {(old label, old field): new field}; all in lower case."""
-
-    def __init__(
-        self, alias: str, before: Any, after: Any, moves: dict[str, str], fields: dict[tuple[str, str], str]
-    ) -> None:
-        self.fields = fields
-        self.pairs: list[tuple[Any, Any]] = []
-        self.tables: dict[str, str] = {}
-        # {(old table, old column): new column}
-        self.targets: dict[tuple[str, str], str] = {}
-        self._find(alias, before, after, moves)
-
-    def _find(self, alias: str, before: Any, after: Any, moves: dict[str, str]) -> None:
-        old, new = differing(before.apps, after.apps)
-        moves = {**moves, **self._through(old, new, moves)}
-        for label in sorted({*old, *new}, key=lambda label: label not in old):
-            if label in moves.values() and label not in old:
-                continue
-            one, other = old.get(label), new.get(moves.get(label, label))
-            if one is not None and other is not None and is_same(one, other, before, after):
-                continue
-            if one is not None and other is not None and one._meta.managed != other._meta.managed:
-                # Django only begins or ceases to manage it.
-                continue
-            self._pair(one if has(alias, one) else None, other if has(alias, other) else None)
-        for one, other in self.pairs:
-            for column, name in self.columns(one, other).items() if one and other else ():
-                self.targets[one._meta.db_table, column] = name
-
-    def _through(self, old: dict[str, Any], new: dict[str, Any], moves: dict[str, str]) -> dict[str, str]:
-        """Of tables of many to many fields that go by another name since their model or field does."""
-        back = {through_key(model): label for label, model in new.items() if model._meta.auto_created}
-        found = {}
-        for label, model in old.items():
-            if model._meta.auto_created and label not in new:
-                owner, name = through_key(model)
-                key = (moves.get(owner, owner), self.fields.get((owner, name), name))
-                if key in back and back[key] not in old:
-                    found[label] = back[key]
-        return found
-
-    def _pair(self, one: Any, other: Any) -> None:
-        if one is None and other is None:
-            return
-        self.pairs.append((one, other))
-        if one is not None and other is not None and one._meta.db_table != other._meta.db_table:
-            self.tables[one._meta.db_table] = other._meta.db_table
-
-    def columns(self, old: Any, new: Any) -> dict[str, str]:
-        """{old column: new column} of those that stay."""
-        was, will = old._meta.local_concrete_fields, new._meta.local_concrete_fields
-        if old._meta.auto_created and new._meta.auto_created:
-            return {one.column: other.column for one, other in zip(was, will)}
-        by_name, label = {field.name.lower(): field.column for field in will}, old._meta.label_lower
-        pairs = (
-            (field.column, self.fields.get((label, field.name.lower()), field.name.lower())) for field in was
-        )
-        return {column: by_name[name] for column, name in pairs if name in by_name}
-
-
-def differing(before: Any, after: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """{label: model} of each side, of models that are not one and the same object."""
-    old, new = {}, {}
-    for app in sorted({*before.all_models, *after.all_models}):
-        was, will = before.all_models.get(app) or {}, after.all_models.get(app) or {}
-        if was == will:
-            continue
-        old.update({f"{app}.{name}": one for name, one in was.items() if will.get(name) is not one})
-        new.update({f"{app}.{name}": one for name, one in will.items() if was.get(name) is not one})
-    return old, new
-
-
-def has(alias: str, model: Any) -> bool:
-    return model is not None and has_table(alias, model)
-
-
-def is_same(one: Any, other: Any, before: Any, after: Any) -> bool:
-    """It was only built anew: nothing that it has a table from changed."""
-    label = one._meta.label_lower
-    if one._meta.auto_created or label != other._meta.label_lower:
-        return False
-    was, will = before.models.get(key_of(label)), after.models.get(key_of(label))
-    if was is None or will is None or was.options != will.options or was.bases != will.bases:
-        return False
-    mine, theirs = dict(was.fields), dict(will.fields)
-    same = list(mine) == list(theirs) and all(mine[name] is theirs[name] for name in mine)
-    return same and points_to(one) == points_to(other)
-
-
-def points_to(model: Any) -> list[Any]:
-    """What it has from other models: tables, columns and the fields whose types its keys take."""
-    return [
-        (
-            field.column,
-            field.target_field.model._meta.db_table,
-            field.target_field.column,
-            kind_of(field.target_field),
-        )
-        for field in model._meta.local_concrete_fields
-        if field.remote_field
-    ]
-
-
-def kind_of(field: Any) -> Any:
-    seen = set()
-    while field.remote_field and id(field) not in seen:
-        seen.add(id(field))
-        field = field.target_field
-    return field.get_internal_type(), field.max_length, type(field), getattr(field, "db_collation", None)
-
-
-def through_key(model: Any) -> tuple[str, str]:
-    owner = model._meta.auto_created._meta
-    names = [field.name for field in owner.local_many_to_many if field.remote_field.through is model]
-    return owner.label_lower, names[0].lower() if names else ""
-
-
-def moved(key: tuple[Any, ...], columns: dict[str, str], change: Changed) -> tuple[Any, ...]:
-    """The key of an item as it is once these were renamed."""
-    if key[0] == "named":
-        return key
-    if key[0] == FOREIGN_KEY:
-        _, (column,), (table, to), *rest = key
-        to = change.targets.get((table, to), to)
-        return (FOREIGN_KEY, (columns.get(column, column),), (change.tables.get(table, table), to), *rest)
-    return tuple(
-        tuple(columns.get(column, column) for column in part) if isinstance(part, tuple) else part
-        for part in key
-    )
-
-
-def is_retyped(item: Item, was: Description, will: Description, columns: dict[str, str]) -> bool:
-    back = {new: old for old, new in columns.items()}
-    return any(
-        was.columns[back[column]]["type"] != will.columns[column]["type"]
-        for column in item.columns
-        if column in back
-    )
+            return table in self.first, table
+        return table in version or (table in self.first and self.first[table] is None), table
 
 
 def introspected(connection: Any, table: str) -> dict[str, Any]:
@@ -326,8 +263,8 @@ def introspected(connection: Any, table: str) -> dict[str, Any]:
         with connection.cursor() as cursor:
             found: dict[str, Any] = connection.introspection.get_constraints(cursor, table)
             return found
-    except (DatabaseError, TypeError, IndexError):
-        # SQLite's asks for the text that made the table, of one that is not there too.
+    except (DatabaseError, TypeError, ValueError, IndexError):
+        # SQLite's takes it for granted that the table is there.
         return {}
 
 

@@ -133,6 +133,12 @@ class WouldReverse(TargetError):
     fault = "person"
 
 
+class PlanChanged(TargetError):
+    """The plan is another one by now; facts: plan [[app, name, backwards, hash]], fingerprint."""
+
+    fault = "person"
+
+
 class GuardBusy(TargetError):
     """Another job works on the same database; `holder` says who: {by, pid, since}."""
 
@@ -294,6 +300,11 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         WouldReverse,
         "Refused for {name}: ",
         "Nothing was changed. This operation only goes forward: name a later migration.",
+    ),
+    "plan_changed": (
+        PlanChanged,
+        "Refused for {name}: ",
+        "Nothing was changed. Look at the plan as it is now and start the job from it.",
     ),
     "guard_busy": (
         GuardBusy,
