@@ -76,7 +76,7 @@ class Disk:
             self.unmigrated.add(app)
             return
         if problem is not None:
-            if isinstance(problem, ModuleNotFoundError) and explicit and problem.name == name:
+            if isinstance(problem, ModuleNotFoundError) and explicit:
                 self.missing.add(app)
             self._broken(problem, app, "", source_files.of_name(name))
             return

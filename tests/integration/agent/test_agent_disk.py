@@ -117,6 +117,8 @@ def test_migration_modules_that_are_not_there_name_the_app(shop: Project) -> Non
     (error,) = report["databases"][0]["errors"]
     assert (error["type"], error["app"], error["name"]) == ("import", "later", "")
     assert keys(report) == ALL
+    # makemigrations would make that package.
+    assert report["unmade"]["state"] == "found"
 
 
 def test_an_app_in_an_archive_has_migrations_without_a_hash(project: Project) -> None:
@@ -179,6 +181,11 @@ def test_one_broken_file_is_named_and_hides_no_other(shop: Project, kind: str) -
     # What hangs together in a broken app is not known; another's conflict is.
     assert found["conflicts"] == {"other": ["0001_initial", "0001_rival"]}
     assert (found["ghosts"], found["plan"]) == ([], [])
+
+
+def test_a_broken_file_in_the_middle_makes_no_conflict_of_its_ends(shop: Project) -> None:
+    shop.write("shop/migrations/0002_name.py", "import nothing_like_it\n")
+    assert inspect_default(shop.address())["conflicts"] == {}
 
 
 def test_the_row_of_a_broken_file_is_no_ghost(shop: Project) -> None:

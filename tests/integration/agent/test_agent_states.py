@@ -220,6 +220,8 @@ def test_one_table_of_migrations_per_schema(postgres_shop: Project, database: Da
                 )
                 connection.execute(insert.format(place), [name])
         connection.execute("CREATE SCHEMA odd; CREATE TABLE odd.django_migrations (something int)")
+        failing = "SELECT 'shop'::text AS app, (1 / 0)::text AS name"
+        connection.execute(f"CREATE SCHEMA fails; CREATE VIEW fails.django_migrations AS {failing}")
     found = inspect_default(postgres_shop.address())
     assert found["schema"] == "public"
     assert found["schemas"] == [
@@ -227,6 +229,22 @@ def test_one_table_of_migrations_per_schema(postgres_shop: Project, database: Da
         {"schema": "public", "recorded": 2, "pending": 1, "unknown": 0, "current": True},
         {"schema": "tenant_b", "recorded": 2, "pending": 2, "unknown": 1, "current": False},
     ]
+
+
+def test_many_schemas_are_all_told(postgres_shop: Project, database: Database) -> None:
+    migrate(postgres_shop.address())
+    with database.connect() as connection:
+        for number in range(120):
+            place = sql.Identifier(f"tenant_{number:03}")
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(place))
+            copy = (
+                "CREATE TABLE {}.django_migrations AS SELECT * FROM public.django_migrations WHERE id <= {}"
+            )
+            connection.execute(sql.SQL(copy).format(place, sql.Literal(number % 4)))
+    schemas = inspect_default(postgres_shop.address())["schemas"]
+    assert len(schemas) == 121
+    told = {one["schema"]: (one["recorded"], one["pending"]) for one in schemas}
+    assert told == {"public": (3, 0), **{f"tenant_{n:03}": (n % 4, 3 - n % 4) for n in range(120)}}
 
 
 def test_one_table_of_migrations_alone_is_not_told_twice(postgres_shop: Project) -> None:
