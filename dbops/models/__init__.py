@@ -3,6 +3,7 @@ from dbops.models.ending import SessionEnding
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.probe import Probe
+from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
 from dbops.models.transcript import TranscriptChunk
@@ -12,7 +13,9 @@ __all__ = [
     "AuditEvent",
     "Inspection",
     "Job",
+    "MigrationSource",
     "Probe",
+    "SeenMigration",
     "SessionEnding",
     "Step",
     "Target",
