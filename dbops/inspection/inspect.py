@@ -11,13 +11,15 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection.clean import cleaner, in_the_open, project_in_the_open
+from dbops.inspection.declared import digest_of
 from dbops.inspection.judge import judge, plan_of
+from dbops.inspection.sources import keep_sources, known_sources, remember, thin
 from dbops.inspection.trouble import trouble
 from dbops.models import Inspection, Job, Target, TargetDatabase, clock
 from dbops.models.away import is_away
 from dbops.models.job import ACTIVE
 from dbops.models.status import Status
-from dbops.plain import plain
 from dbops.postgres.identity import own_identity
 from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError, seal
@@ -95,11 +97,13 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
         "forbidden_identity": own_identity(),
         "session": session(),
         "announced": announced,
+        "known_sources": known_sources(target),
     }
+    declared = digest_of(target)
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
-    return {**answer, "revision": revision_of(address)}
+    return {**answer, "revision": revision_of(address), "declared": declared}
 
 
 def session() -> dict[str, Any]:
@@ -126,17 +130,22 @@ def _keep_failure(target: Target, inspection: Inspection, error: Exception, stat
         for database in target.databases.select_for_update():
             database.judge([status])
             database.inspected_at = inspection.started_at
+            database.refreshed_at, database.fresh = None, {}
             database.save()
 
 
 def _keep_answer(
     target: Target, inspection: Inspection, redactor: Redactor, answer: Mapping[str, Any]
 ) -> None:
-    reports = [(report.get("connection"), in_the_open(report, redactor)) for report in answer["databases"]]
+    clean = cleaner(redactor)
+    reports = [(report.get("connection"), in_the_open(report, clean)) for report in answer["databases"]]
+    project = project_in_the_open(answer, clean)
+    sources = answer.get("sources") or {}
+    keep_sources(sources, clean, inspection.started_at)
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
-    inspection.report = {**answer, "databases": [report for _, report in reports]}
+    inspection.report = {**project, "databases": [report for _, report in reports]}
     inspection.finished_at = clock.now()
     versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
     with transaction.atomic():
@@ -144,9 +153,11 @@ def _keep_answer(
         if not _newest(target, inspection.started_at, statuses=[], **versions):
             return
         for connection, report in reports:
-            _keep_database(target, report, connection, inspection.started_at)
+            _keep_database(target, project, report, connection, inspection.started_at)
         named = [report["alias"] for _, report in reports]
         target.databases.exclude(alias__in=named).update(in_settings=False)
+    if sources:
+        thin()
 
 
 def _newest(target: Target, started: datetime, **fields: Any) -> bool:
@@ -155,7 +166,9 @@ def _newest(target: Target, started: datetime, **fields: Any) -> bool:
     return Target.objects.filter(older, pk=target.pk).update(inspected_at=started, **fields) == 1
 
 
-def _keep_database(target: Target, report: Mapping[str, Any], connection: Any, started: datetime) -> None:
+def _keep_database(
+    target: Target, project: Mapping[str, Any], report: Mapping[str, Any], connection: Any, started: datetime
+) -> None:
     database, _ = TargetDatabase.objects.select_for_update().get_or_create(
         target=target, alias=report["alias"]
     )
@@ -171,27 +184,13 @@ def _keep_database(target: Target, report: Mapping[str, Any], connection: Any, s
     database.pending_count = len(plan_of(report))
     database.applied_count = len(report.get("applied") or [])
     database.inspected_at = started
-    database.judge(judge(report))
+    database.refreshed_at, database.fresh = None, {}
+    database.judge(judge(report, project, remember(database, report, project, started)))
     database.save()
 
 
 def _sealed(connection: Any) -> str:
     return seal(json.dumps(connection)) if connection else ""
-
-
-def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """A report as it is kept: no connection settings, and no secret in what the target or its server said.
-    Names are left alone: a migration may be called like somebody's password."""
-
-    def clean(text: str) -> str:
-        return redactor.clean(plain(text))
-
-    errors = [
-        {**error, "message": clean(error["message"]), "traceback": clean(error["traceback"])}
-        for error in report.get("errors") or []
-    ]
-    cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
-    return {key: value for key, value in cleaned.items() if key != "connection"}
 
 
 def _thin(target: Target) -> None:
