@@ -313,7 +313,7 @@ class Built:
 def verdicts(project: Project, rows: Mapping[Key, Any]) -> Verdicts:
     """`rows`: what is recorded, in its order."""
     without = [key for key in rows if key not in project.files]
-    of_rows = {
+    of_rows: dict[str, Any] = {
         "ghosts": [key for key in without if key not in project.replaced],
         "prunable": [key for key in without if key in project.replaced],
         "squashes": squashes(project, rows),
@@ -348,31 +348,38 @@ def inconsistencies(project: Project, graph: Graph, rows: Mapping[Key, Any]) -> 
 
 
 def squashes(project: Project, rows: Mapping[Key, Any]) -> list[dict[str, Any]]:
-    """As the agent tells them: of each of which something is applied, what is and what is not."""
-    return [
-        _squash(key, state, file, project, rows)
-        for key, file in sorted(project.replacements.items())
-        if (state := _state(key, file, project, rows))
-    ]
+    """As the agent tells them: of each of which something is recorded, what is and what is not."""
+    told = [_squash(key, file, project, rows) for key, file in sorted(project.replacements.items())]
+    return [squash for squash in told if squash["state"]]
 
 
-def _state(key: Key, file: File, project: Project, rows: Mapping[Key, Any]) -> str:
-    if key in rows:
-        return "recorded"
-    if project.stands(key, rows):
-        return "unrecorded"
-    return "partial" if any(other in rows for other in file.replaces) else ""
-
-
-def _squash(key: Key, state: str, file: File, project: Project, rows: Mapping[Key, Any]) -> dict[str, Any]:
+def _squash(key: Key, file: File, project: Project, rows: Mapping[Key, Any]) -> dict[str, Any]:
+    applied = [other for other in file.replaces if _is_applied(other, project, rows, set())]
     return {
         "app": key[0],
         "name": key[1],
-        "state": state,
-        "applied": [list(other) for other in file.replaces if other in rows],
-        "unapplied": [list(other) for other in file.replaces if other not in rows],
+        "state": _state(key in rows, len(applied), len(file.replaces)),
+        "applied": [list(other) for other in applied],
+        "unapplied": [list(other) for other in file.replaces if other not in applied],
         "files_gone": [list(other) for other in file.replaces if other not in project.files],
     }
+
+
+def _state(is_recorded: bool, applied: int, replaced: int) -> str:
+    """Django goes by what is replaced: itself recorded and not all of that is as good as not recorded."""
+    if applied == replaced:
+        return "recorded" if is_recorded else "unrecorded"
+    return "partial" if applied or is_recorded else ""
+
+
+def _is_applied(key: Key, project: Project, rows: Mapping[Key, Any], above: set[Key]) -> bool:
+    """It may be a squash itself, recorded through what it replaces. `above`: squashes in a circle end."""
+    if key in rows:
+        return True
+    if key not in project.replacements or key in above:
+        return False
+    replaces = project.replacements[key].replaces
+    return all(_is_applied(other, project, rows, above | {key}) for other in replaces)
 
 
 def _file(one: Mapping[str, Any]) -> File:

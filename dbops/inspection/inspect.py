@@ -51,8 +51,15 @@ def inspect_once(target_id: int) -> Inspection | None:
 
 
 def _is_due() -> Q:
-    limit = Now() - timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
-    return Q(inspected_at=None) | Q(inspected_at__lt=limit) | Q(inspection_asked_at__gte=F("inspected_at"))
+    """Asked for, or too long ago; a target that fast refreshes keep up is started less often."""
+    limit, full = _ago("INSPECTION_INTERVAL_S"), _ago("FULL_INSPECTION_INTERVAL_S")
+    kept_up = Q(refreshed_at__gte=limit, inspected_at__gte=full)
+    asked = Q(inspection_asked_at__gte=F("inspected_at"))
+    return Q(inspected_at=None) | asked | (Q(inspected_at__lt=limit) & ~kept_up)
+
+
+def _ago(knob: str) -> Any:
+    return Now() - timedelta(seconds=conf.knob(knob))
 
 
 def _is_free() -> Q:
@@ -69,7 +76,7 @@ def inspect_now(target: Target, announced: list[int] | None = None) -> Inspectio
     inspection = Inspection.objects.create(target=target, started_at=started)
     try:
         redactor = Redactor(secrets_of(target))
-        _keep_answer(target, inspection, redactor, _ask(target, announced))
+        keep_answer(target, inspection, redactor, _ask(target, announced))
     except TargetError as error:
         evidence = redactor.clean(error.traceback or error.output)
         _keep_failure(target, inspection, error, trouble(error, redactor.clean(str(error)), evidence))
@@ -134,7 +141,7 @@ def _keep_failure(target: Target, inspection: Inspection, error: Exception, stat
             database.save()
 
 
-def _keep_answer(
+def keep_answer(
     target: Target, inspection: Inspection, redactor: Redactor, answer: Mapping[str, Any]
 ) -> None:
     clean = cleaner(redactor)

@@ -7,6 +7,8 @@ from typing import Any
 from django.utils.timesince import timesince
 
 from dbops import conf
+from dbops.inspection.fresh import report_now as report_now
+from dbops.inspection.fresh import report_of as report_of
 from dbops.models import Inspection, Target, TargetDatabase, clock
 from dbops.models.status import Status
 
@@ -57,12 +59,6 @@ def target_statuses(target: Target) -> list[Status]:
 
 def latest_done(target: Target) -> Inspection | None:
     return Inspection.objects.filter(target=target, outcome="done").order_by("-id").first()
-
-
-def report_of(inspection: Inspection | None, alias: str) -> dict[str, Any]:
-    """The part of a report on one alias; {} where there is none."""
-    databases = (inspection.report or {}).get("databases", []) if inspection else []
-    return next((report for report in databases if report["alias"] == alias), {})
 
 
 def migrations_by_app(report: dict[str, Any]) -> dict[str, list[Migration]]:
