@@ -39,6 +39,8 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     """Run the launcher; in it, in place of ManagementUtility.execute, the verb."""
     redaction.learn_environment()
     session = Session(request["verb"], request["arguments"], channel)
+    if session.reads_only:
+        leave_no_bytecode()
     arrival = Arrival(request, session, channel)
     watch_imports(session, arrival)
     if request["settings_module"]:
@@ -57,12 +59,30 @@ def run(request: dict[str, Any], channel: Channel) -> None:
         sys.exit(1)
 
 
+def leave_no_bytecode() -> None:
+    """Who only reads writes nothing into the target's tree, nor does what it starts."""
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
 def watch_imports(session: Session, arrival: Arrival) -> None:
     watch = Watch()
     watch.when_imported("django.db.utils", session.adapt_new_connections)
     watch.when_imported("django.db.backends.signals", session.follow_connections)
     watch.when_imported("django.core.management", arrival.take_over)
+    if session.reads_only:
+        watch.when_imported("django.core.management.commands.migrate", leave_undone)
     sys.meta_path.insert(0, watch)
+
+
+def leave_undone(module: Any) -> None:
+    """Some projects migrate themselves at set-up, whatever they were started for. A read-only session would
+    refuse it, and with that the set-up."""
+
+    def handle(command: Any, *_: Any, **__: Any) -> None:
+        command.stdout.write("opsdash: this process only reads; nothing was migrated.")
+
+    module.Command.handle = handle
 
 
 class Arrival:
