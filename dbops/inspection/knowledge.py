@@ -32,7 +32,7 @@ def statuses_now(target: Target, inspected_at: datetime | None, found: list[Stat
                 f"{target.inspect_queue} runs.",
             )
         ]
-    if clock.now() - inspected_at < timedelta(seconds=conf.knob("STALE_AFTER_S")):
+    if not is_stale(inspected_at):
         return found
     stale = Status(
         "unknown",
@@ -43,7 +43,25 @@ def statuses_now(target: Target, inspected_at: datetime | None, found: list[Stat
 
 
 def database_statuses(database: TargetDatabase) -> list[Status]:
+    if database.refreshed_at and not is_stale(database.refreshed_at) and database.inspected_at:
+        older = [half_stale(database, database.inspected_at)] if is_stale(database.inspected_at) else []
+        return [*older, *database.found()]
     return statuses_now(database.target, database.inspected_at, database.found())
+
+
+def is_stale(moment: datetime) -> bool:
+    return clock.now() - moment >= timedelta(seconds=conf.knob("STALE_AFTER_S"))
+
+
+def half_stale(database: TargetDatabase, inspected_at: datetime) -> Status:
+    """Refreshed from the records, and not inspected for long."""
+    return Status(
+        "unknown",
+        f"Last inspected {timesince(inspected_at, clock.now())} ago: what is said of edited files, models without "
+        "a migration and rights was true then. What is applied was read just now.",
+        f"Inspect now. If nothing happens, see whether a worker of the queue {database.target.inspect_queue} "
+        "runs.",
+    )
 
 
 def target_statuses(target: Target) -> list[Status]:
