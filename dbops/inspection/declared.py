@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+from pathlib import Path
 
 from dbops.models import Target
 
@@ -26,7 +26,7 @@ def _file(path: str) -> list[int] | None:
     if not path:
         return None
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]

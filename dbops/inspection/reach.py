@@ -41,11 +41,12 @@ class Read:
 
 @dataclass
 class Question:
-    """One database to be read; `answer` is put in."""
+    """One database to be read; `answer` is put in. `unexplained`: it came out that others are pending now."""
 
     database: TargetDatabase
     alias: Alias
     answer: Read | Refused = field(default_factory=lambda: Refused("it was not read"))
+    unexplained: bool = False
 
 
 def files_refused(target: Target, base: Base | None, look: Look) -> Refused | None:

@@ -7,31 +7,41 @@ stays as the latest complete inspection found it, with its age.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection.archived import NOTHING
 from dbops.inspection.base import Base, bases_of
 from dbops.inspection.fresh import digest_of, laid_over, overlay, report_of
 from dbops.inspection.graph import Project, verdicts
 from dbops.inspection.judge import judge
 from dbops.inspection.packages import Look
 from dbops.inspection.reach import Question, Read, Refused, files_refused, read_all
-from dbops.inspection.sources import remember
-from dbops.models import Inspection, Job, Target, TargetDatabase, clock
+from dbops.inspection.sources import Followed, Sighting, archived, follow, is_told, sighting, write
+from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase, clock
 from dbops.models.away import is_away
 from dbops.models.job import ACTIVE
 
 logger = logging.getLogger(__name__)
 
+LATER = Refused("somebody else looked at it meanwhile")
+UNREADABLE = Refused("Django could not read its migrations with what is recorded now", changed=True)
 OURS = Refused("opsdash itself failed to refresh it; the worker's log has the details")
+# All that a row holds beside what names it.
+COLUMNS = [
+    column.name
+    for column in TargetDatabase._meta.concrete_fields
+    if column.name not in ("id", "target", "alias")
+]
 
 
 @dataclass
@@ -70,10 +80,14 @@ def refresh(target_ids: Sequence[int]) -> None:
     targets = _claim(target_ids, started)
     attempts = _begin(targets) if targets else []
     read_all(question for attempt in attempts for question in attempt.questions)
-    for attempt in attempts:
-        _keep_changes(attempt, started)
+    _keep_changes(attempts, started)
     _keep_unchanged(attempts, started)
     _keep_refusals(attempts)
+    _ask(
+        (attempt.target.pk, attempt.base.started_at)
+        for attempt in attempts
+        if attempt.base and any(question.unexplained for question in attempt.questions)
+    )
 
 
 def _claim(target_ids: Sequence[int], started: datetime) -> list[Target]:
@@ -124,48 +138,108 @@ def is_changed(question: Question, base: Base) -> bool:
     return isinstance(answer, Read) and (digest_of(answer.rows), answer.missing) != known
 
 
-def _keep_changes(attempt: Attempt, started: datetime) -> None:
-    for question in attempt.questions:
-        if attempt.base is None or not is_changed(question, attempt.base):
-            continue
-        try:
-            refused = _keep_changed(question, attempt.base, started)
-        except Exception as error:
-            if is_away(error):
-                raise
-            logger.exception("refresh of %s: an error of opsdash itself", question.database)
-            refused = OURS
-        question.answer = refused or question.answer
+@dataclass(frozen=True)
+class Change:
+    """One database of which something else is recorded now, judged over the files as they were."""
+
+    question: Question
+    base: Base
+    project: Mapping[str, Any]
+    report: Mapping[str, Any]
+    fresh: dict[str, Any]
+    seen: Sighting | None
 
 
-def _keep_changed(question: Question, base: Base, started: datetime) -> Refused | None:
-    """Judge what is recorded now over the files as they were; a later inspection or refresh stays."""
+def _keep_changes(attempts: list[Attempt], started: datetime) -> None:
+    """All in a constant number of questions; a later inspection or refresh stays."""
+    asked = [
+        (question, attempt.base)
+        for attempt in attempts
+        for question in attempt.questions
+        if attempt.base and is_changed(question, attempt.base)
+    ]
+    if not asked:
+        return
+    inspections = Inspection.objects.in_bulk({base.inspection_id for _, base in asked})
+    changes = [
+        _judged(question, base, inspections.get(base.inspection_id), started) for question, base in asked
+    ]
+    try:
+        _write([change for change in changes if change], started)
+    except Exception as error:
+        if is_away(error):
+            raise
+        logger.exception("refresh: an error of opsdash itself")
+        for question, _ in asked:
+            question.answer = OURS
+
+
+def _judged(
+    question: Question, base: Base, inspection: Inspection | None, started: datetime
+) -> Change | None:
+    try:
+        if inspection is None:
+            question.answer = LATER
+            return None
+        return _change(question, base, inspection, started)
+    except Exception:
+        logger.exception("refresh of %s: an error of opsdash itself", question.database)
+        question.answer = OURS
+        return None
+
+
+def _change(question: Question, base: Base, inspection: Inspection, started: datetime) -> Change | None:
     assert isinstance(question.answer, Read)
     rows, missing = question.answer.rows, question.answer.missing
-    inspection = Inspection.objects.get(pk=base.inspection_id)
     project, report = inspection.report or {}, report_of(inspection, question.database.alias)
     found = verdicts(Project.from_report(project), {(app, name): moment for app, name, moment in rows})
     if found.problem:
-        return Refused("Django could not read its migrations with what is recorded now", changed=True)
+        question.answer = UNREADABLE
+        return None
     fresh = overlay(inspection.pk, report, rows, found, missing=missing)
     now = laid_over(report, fresh)
+    seen = sighting(project["disk"], now["applied"], started) if is_told(now, project) else None
+    return Change(question, base, project, now, fresh, seen)
+
+
+def _write(changes: list[Change], started: datetime) -> None:
+    by_database = {change.question.database.pk: change for change in changes}
     with transaction.atomic():
-        database = (
-            TargetDatabase.objects.select_for_update(of=("self",))
-            .filter(Q(refreshed_at=None) | Q(refreshed_at__lt=started), inspected_at=base.started_at)
-            .filter(pk=question.database.pk)
-            .first()
+        databases = _locked([(pk, change.base.started_at) for pk, change in by_database.items()], started)
+        known = defaultdict(list)
+        for row in SeenMigration.objects.filter(database__in=databases):
+            known[row.database_id].append(row)
+        followed = {
+            database.pk: follow(database, known[database.pk], seen)
+            for database in databases
+            if (seen := by_database[database.pk].seen)
+        }
+        write(list(followed.values()))
+        for database in databases:
+            _put(database, by_database[database.pk], followed.get(database.pk), started)
+        TargetDatabase.objects.bulk_create(
+            databases, update_conflicts=True, unique_fields=["target", "alias"], update_fields=COLUMNS
         )
-        if database is None:
-            return Refused("somebody else looked at it meanwhile")
-        database.fresh, database.refreshed_at = fresh, started
-        database.pending_count, database.applied_count = len(found.plan), len(rows)
-        database.judge(judge(now, project, remember(database, now, project, started)))
-        database.save()
-    if found.plan:
-        # What they would do is told by the agent.
-        _ask([(question.database.target_id, base.started_at)])
-    return None
+    for pk, change in by_database.items():
+        if pk not in {database.pk for database in databases}:
+            change.question.answer = LATER
+
+
+def _locked(rows: list[tuple[int, datetime]], started: datetime) -> list[TargetDatabase]:
+    """In one order, so that two never wait for each other."""
+    older = Q(refreshed_at=None) | Q(refreshed_at__lt=started)
+    found = TargetDatabase.objects.filter(older, _these(rows)) if rows else TargetDatabase.objects.none()
+    return list(found.order_by("pk").select_for_update(of=("self",)))
+
+
+def _put(database: TargetDatabase, change: Change, followed: Followed | None, started: datetime) -> None:
+    report = change.report
+    said = archived(followed.rows, report["ghosts"]) if followed else NOTHING
+    database.fresh, database.refreshed_at = change.fresh, started
+    database.pending_count, database.applied_count = len(report["plan"]), len(report["applied"])
+    database.judge(judge(report, change.project, said))
+    # What new pending ones would do is told by the agent.
+    change.question.unexplained = bool(report["plan"])
 
 
 def _keep_unchanged(attempts: list[Attempt], started: datetime) -> None:

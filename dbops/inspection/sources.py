@@ -40,11 +40,14 @@ def remember(
 ) -> Archived:
     """Keep what an inspection saw of one database; what the archive says of it. NOTHING where it cannot say:
     a report without hashes, files that cannot be read, a database that does not tell what is applied."""
-    disk = project.get("disk")
-    if disk is None or not has_records(report) or broken(report):
+    if not is_told(report, project):
         return NOTHING
-    rows = keep_seen(database, sighting(disk, report.get("applied") or [], at))
+    rows = keep_seen(database, sighting(project["disk"], report.get("applied") or [], at))
     return archived(rows, report.get("ghosts") or [])
+
+
+def is_told(report: Mapping[str, Any], project: Mapping[str, Any]) -> bool:
+    return project.get("disk") is not None and has_records(report) and not broken(report)
 
 
 def keep_sources(sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: datetime) -> None:
@@ -91,20 +94,49 @@ def moment_of(text: Any) -> datetime | None:
     return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
+@dataclass(frozen=True)
+class Followed:
+    """The rows of one database as they are to be, and which of them are to be written or taken away."""
+
+    rows: list[SeenMigration]
+    written: list[SeenMigration]
+    lost: list[int]
+
+
 def keep_seen(database: TargetDatabase, seen: Sighting) -> list[SeenMigration]:
     """Bring the rows of one database up to what was seen, and give them back."""
-    there = {(row.app, row.name): row for row in SeenMigration.objects.filter(database=database)}
-    keys = seen.keys
-    new = [_first(database, key, seen) for key in keys if key not in there]
-    changed = [there[key] for key in keys if key in there and _follow(there[key], key, seen)]
+    followed = follow(database, SeenMigration.objects.filter(database=database), seen)
+    write([followed])
+    return followed.rows
+
+
+def follow(database: TargetDatabase, known: Iterable[SeenMigration], seen: Sighting) -> Followed:
+    there = {(row.app, row.name): row for row in known}
+    new = [_first(database, key, seen) for key in seen.keys if key not in there]
+    changed = [there[key] for key in seen.keys if key in there and _follow(there[key], key, seen)]
     lost = [row.pk for key, row in there.items() if key not in seen.files and key not in seen.rows]
-    if new:
-        SeenMigration.objects.bulk_create(new, ignore_conflicts=True)
-    if changed:
-        SeenMigration.objects.bulk_update(changed, CHANGED)
+    rows = [*new, *(row for row in there.values() if row.pk not in lost)]
+    return Followed(rows, [*new, *map(_copy, changed)], lost)
+
+
+def write(followed: Sequence[Followed]) -> None:
+    written = [row for one in followed for row in one.written]
+    lost = [pk for one in followed for pk in one.lost]
+    if written:
+        SeenMigration.objects.bulk_create(
+            written,
+            update_conflicts=True,
+            unique_fields=["database", "app", "name"],
+            update_fields=CHANGED,
+        )
     if lost:
         SeenMigration.objects.filter(pk__in=lost).delete()
-    return [*new, *(row for row in there.values() if row.pk not in lost)]
+
+
+def _copy(row: SeenMigration) -> SeenMigration:
+    """To be written over the row itself: without its key."""
+    names = ("database_id", "app", "name", "first_seen_at", *CHANGED)
+    return SeenMigration(**{name: getattr(row, name) for name in names})
 
 
 def _first(database: TargetDatabase, key: Key, seen: Sighting) -> SeenMigration:

@@ -14,7 +14,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from dbops.inspection import due as inspection_due
-from dbops.inspection import inspect_now, refresh
+from dbops.inspection import inspect_now, reach, refresh
 from dbops.inspection.fresh import report_now
 from dbops.inspection.knowledge import database_statuses, latest_done
 from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase, clock
@@ -180,6 +180,7 @@ def test_a_change_of_the_files_is_no_refresh_and_the_agent_is_asked(
 def test_files_that_never_were_as_from_there_do_not_start_the_agent_each_time(mini: Target) -> None:
     """Seen from here another directory may lie at the path: that is no change."""
     inspection = mini.inspections.get()
+    assert inspection.report
     inspection.report["packages"][0]["files"] = []
     inspection.save()
     refreshed(mini)
@@ -224,6 +225,7 @@ def test_a_target_without_file_reach_is_left_to_the_agent(mini: Target, rows: An
 def test_a_database_that_leads_elsewhere_from_here_is_not_believed(mini: Target) -> None:
     """localhost of the target may be another host's."""
     inspection = mini.inspections.get()
+    assert inspection.report
     inspection.report["databases"][0]["identity"] = "postgres:1:1"
     inspection.save()
     assert refreshed(mini).refreshed_at is None
@@ -233,6 +235,7 @@ def test_a_database_that_leads_elsewhere_from_here_is_not_believed(mini: Target)
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 def test_another_role_or_schema_is_not_how_the_target_reads_it(mini: Target) -> None:
     inspection = mini.inspections.get()
+    assert inspection.report
     inspection.report["databases"][0]["schema"] = "tenant"
     inspection.save()
     assert refreshed(mini).refreshed_at is None
@@ -305,7 +308,7 @@ def test_what_is_refreshed_and_what_is_older_is_said(mini: Target, settings: Any
 
 
 def test_a_refresh_never_replaces_a_later_inspection(mini: Target, rows: Any, monkeypatch: Any) -> None:
-    reading = refresh.read_all
+    reading = reach.read_all
 
     def slow(questions: Any) -> None:
         reading(questions)
