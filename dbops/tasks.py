@@ -16,8 +16,8 @@ from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
-from dbops.inspection import refresh
-from dbops.models import Job, Target
+from dbops.inspection import refresh, snapshots
+from dbops.models import Job, Plan, Snapshot, Target
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ PRIORITY_OF_REFRESH = 3
 PRIORITY_OF_INSPECTION = 6
 # One message; each takes some milliseconds.
 REFRESHED_AT_ONCE = 50
-Row = TypeVar("Row", Job, Target)
+# Somebody looks at its page.
+PRIORITY_OF_PLAN = 3
+Row = TypeVar("Row", Job, Plan, Snapshot, Target)
 
 
 @shared_task(name="dbops.run_job", bind=True, ignore_result=True)
@@ -60,6 +62,16 @@ def refresh_targets(target_ids: list[int]) -> None:
     refresh.refresh(target_ids)
 
 
+@shared_task(name="dbops.make_plan", ignore_result=True)
+def make_plan(plan_id: int) -> None:
+    inspection.make_plan(plan_id)
+
+
+@shared_task(name="dbops.take_snapshot", ignore_result=True)
+def take_snapshot(snapshot_id: int) -> None:
+    inspection.take_snapshot(snapshot_id)
+
+
 @shared_task(name="dbops.resolve_lost", ignore_result=True)
 def resolve_lost(job_id: int) -> None:
     loss.resolve_lost(job_id)
@@ -72,6 +84,22 @@ def sweep_jobs() -> None:
         publish_job(job)
     for job in where_none_waits(loss.find_lost(), lost_queue, PRIORITY_OF_LOST):
         resolve_lost.apply_async((job.pk,), queue=lost_queue(job), priority=PRIORITY_OF_LOST)
+
+
+@shared_task(name="dbops.sweep_plans", ignore_result=True)
+def sweep_plans() -> None:
+    inspection.give_up_hanging()
+    waiting_ones = Plan.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))
+    for plan in where_none_waits(waiting_ones, plan_queue, PRIORITY_OF_PLAN):
+        publish_plan(plan)
+
+
+@shared_task(name="dbops.sweep_snapshots", ignore_result=True)
+def sweep_snapshots() -> None:
+    snapshots.give_up_hanging()
+    waiting_ones = Snapshot.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))
+    for snapshot in where_none_waits(waiting_ones, snapshot_queue, PRIORITY_OF_PLAN):
+        publish_snapshot(snapshot)
 
 
 def inspect_queue(target: Target) -> str:
@@ -91,6 +119,14 @@ def batched(ids: list[int], size: int) -> list[list[int]]:
 
 def lost_queue(job: Job) -> str:
     return job.database.target.inspect_queue
+
+
+def plan_queue(plan: Plan) -> str:
+    return plan.database.target.inspect_queue
+
+
+def snapshot_queue(snapshot: Snapshot) -> str:
+    return snapshot.database.target.inspect_queue
 
 
 def where_none_waits(rows: Iterable[Row], queue_of: Callable[[Row], str], priority: int = 0) -> list[Row]:
@@ -133,5 +169,28 @@ def publish_inspection(target: Target) -> bool:
         )
     except OperationalError as error:
         logger.warning("target %s is not inspected, the broker is away: %s", target.name, error)
+        return False
+    return True
+
+
+def publish_plan(plan: Plan) -> bool:
+    """As a job: what could not be told is told by the sweep."""
+    try:
+        Plan.objects.filter(pk=plan.pk).update(published_at=Now())
+        make_plan.apply_async((plan.pk,), queue=plan_queue(plan), retry=False, priority=PRIORITY_OF_PLAN)
+    except (OperationalError, OwnDatabaseError) as error:
+        logger.warning("plan %s is not made yet: %s", plan.pk, error)
+        return False
+    return True
+
+
+def publish_snapshot(snapshot: Snapshot) -> bool:
+    try:
+        Snapshot.objects.filter(pk=snapshot.pk).update(published_at=Now())
+        take_snapshot.apply_async(
+            (snapshot.pk,), queue=snapshot_queue(snapshot), retry=False, priority=PRIORITY_OF_PLAN
+        )
+    except (OperationalError, OwnDatabaseError) as error:
+        logger.warning("snapshot %s is not taken yet: %s", snapshot.pk, error)
         return False
     return True

@@ -279,5 +279,15 @@ CELERY = {
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
+        "sweep_plans": {
+            "task": "dbops.sweep_plans",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
+        "sweep_snapshots": {
+            "task": "dbops.sweep_snapshots",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
     },
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.utils import Error as DatabaseError
 
 from .change import has_table, key_of
-from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Description, Describer, Item
+from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Describer, Description, Item
 
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator

@@ -12,6 +12,8 @@ from dbops.redaction import Redactor
 Clean = Callable[[str], str]
 # Of the whole answer: kept elsewhere, each text once.
 ELSEWHERE = ("databases", "sources")
+# Of one database: the settings are sealed, the plan has rows of its own.
+OWN_ROWS = ("connection", "plan_detail")
 
 
 def cleaner(redactor: Redactor) -> Clean:
@@ -24,7 +26,9 @@ def in_the_open(report: Mapping[str, Any], clean: Clean) -> dict[str, Any]:
     cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
     if problem := report.get("records_problem"):
         cleaned["records_problem"] = _texts(problem, clean, "message")
-    return {key: value for key, value in cleaned.items() if key != "connection"}
+    if report.get("plan_problem"):
+        cleaned["plan_problem"] = clean(report["plan_problem"])
+    return {key: value for key, value in cleaned.items() if key not in OWN_ROWS}
 
 
 def project_in_the_open(answer: Mapping[str, Any], clean: Clean) -> dict[str, Any]:

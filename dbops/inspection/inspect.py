@@ -11,9 +11,11 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection import plans
 from dbops.inspection.clean import cleaner, in_the_open, project_in_the_open
 from dbops.inspection.declared import digest_of
 from dbops.inspection.judge import judge, plan_of
+from dbops.inspection.sessions import session
 from dbops.inspection.sources import keep_sources, known_sources, remember, thin
 from dbops.inspection.trouble import trouble
 from dbops.models import Inspection, Job, Target, TargetDatabase, clock
@@ -99,27 +101,20 @@ def ours(error: Exception) -> str:
 
 
 def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
+    timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     arguments = {
         "aliases": target.aliases or None,
         "forbidden_identity": own_identity(),
         "session": session(),
         "announced": announced,
         "known_sources": known_sources(target),
+        "details": plans.details(target),
+        "detail_budget_s": min(conf.knob("PLAN_BUDGET_S"), plans.SQL_SHARE * timeout_s),
     }
     declared = digest_of(target)
-    timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
     return {**answer, "revision": revision_of(address), "declared": declared}
-
-
-def session() -> dict[str, Any]:
-    """Reading must neither wait for a lock for long nor run for ever."""
-    return {
-        "application_name": "opsdash inspection",
-        "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
-        "statement_timeout_ms": 1000 * conf.knob("INSPECTION_TIMEOUT_S"),
-    }
 
 
 def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:
@@ -149,6 +144,7 @@ def keep_answer(
     project = project_in_the_open(answer, clean)
     sources = answer.get("sources") or {}
     keep_sources(sources, clean, inspection.started_at)
+    found = {report["alias"]: report for report in answer["databases"]}
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
@@ -160,7 +156,8 @@ def keep_answer(
         if not _newest(target, inspection.started_at, statuses=[], **versions):
             return
         for connection, report in reports:
-            _keep_database(target, project, report, connection, inspection.started_at)
+            database = _keep_database(target, project, report, connection, inspection.started_at)
+            plans.keep_found(database, found[database.alias], redactor, inspection.started_at)
         named = [report["alias"] for _, report in reports]
         target.databases.exclude(alias__in=named).update(in_settings=False)
     if sources:
@@ -175,7 +172,7 @@ def _newest(target: Target, started: datetime, **fields: Any) -> bool:
 
 def _keep_database(
     target: Target, project: Mapping[str, Any], report: Mapping[str, Any], connection: Any, started: datetime
-) -> None:
+) -> TargetDatabase:
     database, _ = TargetDatabase.objects.select_for_update().get_or_create(
         target=target, alias=report["alias"]
     )
@@ -194,6 +191,7 @@ def _keep_database(
     database.refreshed_at, database.fresh = None, {}
     database.judge(judge(report, project, remember(database, report, project, started)))
     database.save()
+    return database
 
 
 def _sealed(connection: Any) -> str:

@@ -21,8 +21,17 @@ class Migration:
     applied: bool
 
 
-def statuses_now(target: Target, inspected_at: datetime | None, found: list[Status]) -> list[Status]:
-    """What was found, under an `unknown` where it was never looked or too long ago."""
+def stale_since(now: datetime) -> datetime:
+    """What was inspected then, or before, is too old to be believed."""
+    return now - timedelta(seconds=conf.knob("STALE_AFTER_S"))
+
+
+def statuses_now(
+    target: Target, inspected_at: datetime | None, found: list[Status], now: datetime | None = None
+) -> list[Status]:
+    """What was found, under an `unknown` where it was never looked or too long ago. `now`: the moment
+    by which whoever asks judges other rows as well."""
+    now = now or clock.now()
     if inspected_at is None:
         return [
             Status(
@@ -32,39 +41,37 @@ def statuses_now(target: Target, inspected_at: datetime | None, found: list[Stat
                 f"{target.inspect_queue} runs.",
             )
         ]
-    if not is_stale(inspected_at):
+    if inspected_at > stale_since(now):
         return found
     stale = Status(
         "unknown",
-        f"Last inspected {timesince(inspected_at, clock.now())} ago; what is said below was true then.",
+        f"Last inspected {timesince(inspected_at, now)} ago; what is said below was true then.",
         f"Inspect now. If nothing happens, see whether a worker of the queue {target.inspect_queue} runs.",
     )
     return [stale, *found]
 
 
-def database_statuses(database: TargetDatabase) -> list[Status]:
-    if database.refreshed_at and not is_stale(database.refreshed_at) and database.inspected_at:
-        older = [half_stale(database, database.inspected_at)] if is_stale(database.inspected_at) else []
-        return [*older, *database.found()]
-    return statuses_now(database.target, database.inspected_at, database.found())
+def database_statuses(database: TargetDatabase, now: datetime | None = None) -> list[Status]:
+    now = now or clock.now()
+    refreshed = database.refreshed_at is not None and database.refreshed_at > stale_since(now)
+    if refreshed and database.inspected_at:
+        is_old = database.inspected_at <= stale_since(now)
+        return [*([half_stale(database, database.inspected_at, now)] if is_old else []), *database.found()]
+    return statuses_now(database.target, database.inspected_at, database.found(), now)
 
 
-def is_stale(moment: datetime) -> bool:
-    return clock.now() - moment >= timedelta(seconds=conf.knob("STALE_AFTER_S"))
-
-
-def half_stale(database: TargetDatabase, inspected_at: datetime) -> Status:
+def half_stale(database: TargetDatabase, inspected_at: datetime, now: datetime) -> Status:
     """Refreshed from the records, and not inspected for long."""
     return Status(
         "unknown",
-        f"Last inspected {timesince(inspected_at, clock.now())} ago: what is said of edited files, models without "
-        "a migration and rights was true then. What is applied was read just now.",
+        f"Last inspected {timesince(inspected_at, now)} ago: what is said of edited files, models without a "
+        "migration and rights was true then. What is applied was read just now.",
         f"Inspect now. If nothing happens, see whether a worker of the queue {database.target.inspect_queue} "
         "runs.",
     )
 
 
-def target_statuses(target: Target) -> list[Status]:
+def target_statuses(target: Target, now: datetime | None = None) -> list[Status]:
     """For a target that no inspection got far enough to name databases."""
     found = [Status.from_json(entry) for entry in target.statuses]
     nameless = Status(
@@ -72,7 +79,7 @@ def target_statuses(target: Target) -> list[Status]:
         "Its settings name no database.",
         "Correct DATABASES in the target's settings, or its environment.",
     )
-    return statuses_now(target, target.inspected_at, found or [nameless])
+    return statuses_now(target, target.inspected_at, found or [nameless], now)
 
 
 def latest_done(target: Target) -> Inspection | None:

@@ -2,7 +2,9 @@ from dbops.models.audit import AuditEvent
 from dbops.models.ending import SessionEnding
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
+from dbops.models.plan import Plan
 from dbops.models.probe import Probe
+from dbops.models.snapshot import Snapshot
 from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
@@ -14,9 +16,11 @@ __all__ = [
     "Inspection",
     "Job",
     "MigrationSource",
+    "Plan",
     "Probe",
     "SeenMigration",
     "SessionEnding",
+    "Snapshot",
     "Step",
     "Target",
     "TargetDatabase",

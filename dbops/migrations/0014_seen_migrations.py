@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0011_jobs_of_an_identity"),
+        ("dbops", "0013_overview_and_compare"),
     ]
 
     operations = [
