@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dbops.inspection.graph import Key, Verdicts
@@ -28,6 +28,7 @@ def overlay(
     inspection_id: int, report: Mapping[str, Any], rows: Sequence[Row], found: Verdicts, *, missing: bool
 ) -> dict[str, Any]:
     """The keys of a database's report that follow from what is recorded, as the agent would tell them."""
+    rows = [(app, name, as_told(moment, report)) for app, name, moment in rows]
     recorded = {(app, name): moment for app, name, moment in rows}
     return {
         "inspection": inspection_id,
@@ -52,6 +53,13 @@ def _inconsistency(key: Key, parent: Key, recorded: Mapping[Key, datetime | None
         "applied_at": iso(recorded.get(key)),
         "dependency_applied_at": iso(recorded.get(parent)),
     }
+
+
+def as_told(moment: datetime | None, report: Mapping[str, Any]) -> datetime | None:
+    """SQLite keeps no offset: it is UTC, where the target does not tell times of its own without one."""
+    told = next((text for *_, text in report.get("applied") or [] if text), "")
+    has_offset = not told or datetime.fromisoformat(told).tzinfo is not None
+    return moment.replace(tzinfo=UTC) if moment and has_offset and moment.tzinfo is None else moment
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -1,24 +1,16 @@
 """Reading what inspections found, with its age judged."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils.timesince import timesince
 
 from dbops import conf
 from dbops.inspection.fresh import report_now as report_now
 from dbops.inspection.fresh import report_of as report_of
+from dbops.inspection.marks import Migration as Migration
+from dbops.inspection.marks import migrations_by_app as migrations_by_app
 from dbops.models import Inspection, Target, TargetDatabase, clock
 from dbops.models.status import Status
-
-
-@dataclass(frozen=True)
-class Migration:
-    app: str
-    name: str
-    applied_at: datetime | None
-    applied: bool
 
 
 def stale_since(now: datetime) -> datetime:
@@ -84,21 +76,3 @@ def target_statuses(target: Target, now: datetime | None = None) -> list[Status]
 
 def latest_done(target: Target) -> Inspection | None:
     return Inspection.objects.filter(target=target, outcome="done").order_by("-id").first()
-
-
-def migrations_by_app(report: dict[str, Any]) -> dict[str, list[Migration]]:
-    """Every migration on disk, in the order of each app's graph."""
-    return {
-        app: [_migration(app, entry) for entry in entries]
-        for app, entries in sorted((report.get("migrations") or {}).items())
-    }
-
-
-def _migration(app: str, entry: dict[str, Any]) -> Migration:
-    applied_at = entry.get("applied_at")
-    return Migration(
-        app=app,
-        name=entry["name"],
-        applied_at=datetime.fromisoformat(applied_at) if applied_at else None,
-        applied=bool(applied_at) or bool(entry.get("applied")),
-    )

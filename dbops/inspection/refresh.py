@@ -40,7 +40,7 @@ OURS = Refused("opsdash itself failed to refresh it; the worker's log has the de
 COLUMNS = [
     column.name
     for column in TargetDatabase._meta.concrete_fields
-    if column.name not in ("id", "target", "alias")
+    if column.name not in ("id", "target", "alias") and not column.generated
 ]
 
 
