@@ -2,9 +2,10 @@
 
     .venv/bin/python -m embedded.testing -- python -m benchmarks.refresh [TARGETS]
 
-Every target is the shop, migrated, on one of twenty Postgres databases, each with a connection of its own, and was
-inspected by its agent once. Then all are refreshed: while nothing has changed, and after every database has lost a
-row, so that each is judged anew and written. The limits are 2 s for 200 targets and 20 ms each.
+Every target is the shop, migrated, on one of twenty Postgres databases, each with a connection of its own,
+and was inspected by its agent once. Then all are refreshed: while nothing has changed, and after every
+database has lost a row, so that each is judged anew and written. The limits are 2 s for 200 targets and 20 ms
+each.
 """
 
 import os

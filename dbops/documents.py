@@ -48,6 +48,7 @@ def _status(status: Status) -> dict[str, str]:
         "reason": status.reason,
         "detail": status.detail,
         "next_step": status.next_step,
+        "evidence": status.evidence,
     }
 
 

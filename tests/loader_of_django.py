@@ -1,4 +1,5 @@
-"""Django's own loader and executor over files that are none: the truth that dbops.inspection.graph is held to.
+"""Django's own loader and executor over files that are none: the truth that dbops.inspection.graph is held
+to.
 
 As a program, in the interpreter of any Django from 3.2: [[case, rows]] as JSON in, their truths out.
 """

@@ -1,5 +1,5 @@
-"""What a fast refresh compares with: of a target's latest complete inspection the little that tells whether it
-holds still. Kept in the process, so that a report is read once."""
+"""What a fast refresh compares with: of a target's latest complete inspection the little that tells whether
+it holds still. Kept in the process, so that a report is read once."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping

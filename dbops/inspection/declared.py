@@ -7,12 +7,13 @@ from pathlib import Path
 from dbops.models import Target
 
 COLUMNS = (
-    "working_directory", "python", "through_shell", "launcher", "settings_module", "env_file", "aliases", "queue",
+    "working_directory", "python", "through_shell", "launcher", "settings_module", "env_file", "aliases",
+    "queue",
 )  # fmt: skip
 
 
 def digest_of(target: Target) -> str:
-    """SHA-256 of how it is started. Secrets take part as they are sealed, so that it tells nothing of them."""
+    """SHA-256 of how it is started. Secrets take part as they are sealed: it tells nothing of them."""
     variables = sorted(
         (variable.name, variable.is_secret, variable.plain, variable.sealed)
         for variable in target.variables.all()

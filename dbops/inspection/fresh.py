@@ -14,8 +14,8 @@ QUARTER_MIN = 15
 
 
 def digest_of(rows: Sequence[Row]) -> str:
-    """Of what is recorded and when. A target without USE_TZ tells times without an offset: whole quarters of an
-    hour do not count."""
+    """Of what is recorded and when. A target without USE_TZ tells times without an offset: whole quarters of
+    an hour do not count."""
     facts = [(app, name, _within_quarter(moment)) for app, name, moment in rows]
     return hashlib.sha256(repr(facts).encode(errors="surrogatepass")).hexdigest()
 

@@ -1,5 +1,5 @@
-"""Django's rules about a project's migrations, without the project: what is on disk and what is recorded in, what
-is pending, in conflict, inconsistent, without a file or squashed out. Pure.
+"""Django's rules about a project's migrations, without the project: what is on disk and what is recorded in,
+what is pending, in conflict, inconsistent, without a file or squashed out. Pure.
 
 The rules are those of django.db.migrations.loader, graph and executor; a property test compares them with
 Django's own over random histories. Since Django 6.0 a squash may replace a squash (loader.replace_migration).
@@ -33,8 +33,8 @@ class File:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What follows from files and records. `problem`: the kind of an Unbuildable; then there is neither a plan
-    nor a conflict."""
+    """What follows from files and records. `problem`: the kind of an Unbuildable; then there is neither a
+    plan nor a conflict."""
 
     plan: list[Key] = field(default_factory=list)
     conflicts: dict[str, list[str]] = field(default_factory=dict)

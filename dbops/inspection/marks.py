@@ -29,7 +29,8 @@ class Migration:
 
 
 def migrations_by_app(report: Mapping[str, Any], edited: Collection[Key] = ()) -> dict[str, list[Migration]]:
-    """Every migration on disk, in the order of each app's graph; behind them those that are recorded alone."""
+    """Every migration on disk, in the order of each app's graph; behind them those that are recorded
+    alone."""
     facts = _Facts(report, edited)
     found: dict[str, list[Migration]] = {
         app: [facts.migration((app, entry["name"])) for entry in entries]

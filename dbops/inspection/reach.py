@@ -1,4 +1,5 @@
-"""Whether a target can be refreshed from here: its files as they were inspected, its database the same one."""
+"""Whether a target can be refreshed from here: its files as they were inspected, its database the same
+one."""
 
 import asyncio
 import json

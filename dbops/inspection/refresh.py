@@ -1,8 +1,9 @@
-"""Fast refresh: with file and server reach, and no change of the files, what follows from the records is judged
-anew without starting the target. Without that reach, or when anything is different, the agent is asked.
+"""Fast refresh: with file and server reach, and no change of the files, what follows from the records is
+judged anew without starting the target. Without that reach, or when anything is different, the agent is
+asked.
 
-Judged anew: pending, applied, ghosts, conflict, inconsistent, squashes, and `edited` where a row is new. All else
-stays as the latest complete inspection found it, with its age.
+Judged anew: pending, applied, ghosts, conflict, inconsistent, squashes, and `edited` where a row is new. All
+else stays as the latest complete inspection found it, with its age.
 """
 
 import logging

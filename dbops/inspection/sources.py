@@ -1,7 +1,8 @@
-"""The archive of migrations' sources: what every file was when it was applied, in a constant number of queries.
+"""The archive of migrations' sources: what every file was when it was applied, in a constant number of
+queries.
 
-Two inspections at once: that of one target which comes later waits for the other at the target's row (inspect);
-texts are shared by all targets and only ever added, those that exist already are no error.
+Two inspections at once: of one target's, that which comes later waits for the other at the target's row
+(inspect); texts are shared by all targets and only ever added, those that exist already are no error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +68,8 @@ def keep_sources(sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: da
 
 @dataclass(frozen=True)
 class Sighting:
-    """What an inspection saw of one database. `files`: hash by migration; `rows`: when applied, by migration."""
+    """What an inspection saw of one database. `files`: hash by migration; `rows`: when it was
+    applied, by migration."""
 
     files: Mapping[Key, str]
     rows: Mapping[Key, datetime | None]

@@ -1,4 +1,5 @@
-"""What is true and worth knowing beside the verdicts, typed by its reason: squashes, routers, rights, schemas."""
+"""What is true and worth knowing beside the verdicts, typed by its reason: squashes, routers, rights,
+schemas."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,7 @@ def _partial(squashes: list[Mapping[str, Any]]) -> list[Status]:
         Status(
             "noted",
             f"{counted(len(squashes), 'squashed migration')} of which only a part is applied: "
-            f"{name_some(_names(squashes))}. Django leaves the squash aside and goes on with the single ones.",
+            f"{name_some(_names(squashes))}. Django leaves the squash aside and goes on with single ones.",
             "Keep the single files until all of them are applied here.",
             reason="squash_partial",
             evidence=evidence(line for squash in squashes for line in _parts(squash)),
@@ -60,7 +61,7 @@ def _unrecorded(squashes: list[Mapping[str, Any]]) -> list[Status]:
     return [
         Status(
             "noted",
-            f"All that {name_some(_names(squashes))} stands for is applied, and the squash itself is not recorded.",
+            f"All that {name_some(_names(squashes))} stands for is applied; the squash itself is not recorded.",
             "Any migrate records it. Until then the single files must stay.",
             reason="squash_unrecorded",
             evidence=evidence(line for squash in squashes for line in _parts(squash)),
@@ -80,8 +81,8 @@ def _replaced_rows(report: Report) -> list[Status]:
         Status(
             "noted",
             f"{len(rows)} recorded without a file, each replaced by a squash on disk: {name_some(rows)}.",
-            "That is how a squash leaves it. migrate --prune takes such rows away, once the squash names them no "
-            "more.",
+            "That is how a squash leaves it. migrate --prune takes such rows away, once the squash names "
+            "them no more.",
             reason="replaced_rows",
             evidence=evidence(".".join(row) for row in rows),
         )
@@ -113,8 +114,8 @@ def _no_create_right(report: Report) -> list[Status]:
     return [
         Status(
             "noted",
-            f"Its role may not create tables in {f'the schema {schema}' if schema else 'its schema'}: a migration "
-            "that creates one will fail.",
+            f"Its role may not create tables in {f'the schema {schema}' if schema else 'its schema'}: a "
+            "migration that creates one will fail.",
             str(lack) if lack else f"Whoever owns the schema gives the right: {_grant(report, schema)}",
             reason="no_create_right",
         )
@@ -162,8 +163,8 @@ def _same_database(report: Report) -> list[Status]:
     return [
         Status(
             "noted",
-            f"The alias{'es' if several else ''} {', '.join(others)} lead{'' if several else 's'} to the same "
-            "database.",
+            f"The alias{'es' if several else ''} {', '.join(others)} lead{'' if several else 's'} to the "
+            "same database.",
             "",
             reason="same_database",
         )

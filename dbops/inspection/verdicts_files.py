@@ -73,8 +73,8 @@ def edited(archived: Archived) -> list[Status]:
             + (" Only comments and formatting differ." if harmless else ""),
             "Nothing has to be done: what they do is the same."
             if harmless
-            else "A database that is made anew gets another schema or other rows than this one has. Bring the "
-            "applied text back and put the change into a new migration.",
+            else "A database that is made anew gets another schema or other rows than this one has. Bring "
+            "the applied text back and put the change into a new migration.",
             evidence=evidence(_edit_lines(edits)),
         )
     ]

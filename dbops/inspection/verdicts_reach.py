@@ -22,7 +22,8 @@ UNREACHABLE_NEXT = {
 RECORDS_NEXT = {
     "missing_columns": "Compare the table django_migrations with what Django expects of it (id, app, name, "
     "applied) and mend it; migrate would fail.",
-    "permission": "Give the target's role the right: GRANT SELECT, INSERT, UPDATE, DELETE ON django_migrations.",
+    "permission": "Give the target's role the right: GRANT SELECT, INSERT, UPDATE, DELETE ON "
+    "django_migrations.",
 }
 
 

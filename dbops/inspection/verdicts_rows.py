@@ -25,8 +25,8 @@ def _inconsistent(found: list[Mapping[str, Any]]) -> Status:
     more = f" So are {len(found) - 1} more." if len(found) > 1 else ""
     return Status(
         "inconsistent",
-        f"{name} is recorded as applied ({when(one.get('applied_at'))}), and {needed}, which it depends on, is "
-        f"not.{more}",
+        f"{name} is recorded as applied ({when(one.get('applied_at'))}), and {needed}, which it depends on, "
+        f"is not.{more}",
         "Django refuses to migrate. See whether what the dependency does is there already: then record it as "
         "applied; otherwise bring back the files that were applied here.",
         reason="inconsistent_history",
@@ -61,7 +61,8 @@ def ghosts(report: Report, archived: Archived) -> list[Status]:
     return [
         Status(
             "ghosts",
-            f"{len(found)} recorded as applied without a file: {name_some(found)}.{_apps_gone(report, found)}",
+            f"{len(found)} recorded as applied without a file: {name_some(found)}."
+            f"{_apps_gone(report, found)}",
             "Bring the missing files back (another branch was probably deployed here before).",
             evidence=evidence(_ghost_lines(report, archived)),
         )

@@ -22,9 +22,9 @@ class MigrationSource(models.Model):
 class SeenMigration(models.Model):
     """One migration of one database, as inspections saw it.
 
-    `hash` is frozen with the row in django_migrations that says it is applied (`applied_at`): what a later file
-    differs from. While it is pending it follows the file. "" where no file was seen. Texts are looked up by hash
-    and may be lacking.
+    `hash` is frozen with the row in django_migrations that says it is applied (`applied_at`): what a later
+    file differs from. While it is pending it follows the file. "" where no file was seen. Texts are looked up
+    by hash and may be lacking.
     """
 
     database = models.ForeignKey(TargetDatabase, on_delete=models.CASCADE, related_name="seen_migrations")

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# Worst first. `noted` is true and worth knowing, and nothing has to be mended at once. `checked` says: what this
-# version judges was judged and nothing was found; `ready` will be said only when every state is judged.
+# Worst first. `noted` is true and worth knowing, and nothing has to be mended at once. `checked` says: what
+# this version judges was judged and nothing was found; `ready` will be said only when every state is judged.
 STATES: tuple[str, ...] = (
     "broken",
     "unreachable",
@@ -42,8 +42,8 @@ EVIDENCE: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Status:
-    """One verdict. `detail` is a sentence with the evidence; `next_step` what a person does about it; `evidence`
-    text of several lines: a traceback, a diff, a source."""
+    """One verdict. `detail` is a sentence with the evidence; `next_step` what a person does about it;
+    `evidence` text of several lines: a traceback, a diff, a source."""
 
     state: str
     detail: str = ""

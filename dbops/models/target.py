@@ -187,7 +187,8 @@ class TargetDatabase(models.Model):
     pending_count = models.PositiveIntegerField(default=0)
     applied_count = models.PositiveIntegerField(default=0)
     inspected_at = models.DateTimeField(null=True, blank=True)
-    # The latest fast refresh since then, and what it found otherwise than the inspection: dbops.inspection.fresh.
+    # The latest fast refresh since then, and what it found otherwise than the inspection:
+    # dbops.inspection.fresh.
     refreshed_at = models.DateTimeField(null=True, blank=True)
     fresh = models.JSONField(default=dict, blank=True)
 

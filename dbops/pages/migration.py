@@ -1,4 +1,5 @@
-"""The page of one migration of a target database: its file when it was applied and now, when, what it needs."""
+"""The page of one migration of a target database: its file when it was applied and now, when, what it
+needs."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,5 @@
-"""What is recorded in django_migrations, read by ourselves: one short connection, read-only, within a budget."""
+"""What is recorded in django_migrations, read by ourselves: one short connection, read-only, within a
+budget."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""Fast refresh: what follows from the records, without starting the target; the agent is asked for the rest."""
+"""Fast refresh: what follows from the records, without starting the target; the agent is asked for the
+rest."""
 
 import os
 import subprocess

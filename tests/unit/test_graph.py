@@ -1,4 +1,5 @@
-"""What follows from files and records, reckoned here as Django's own loader does: random histories, both ways."""
+"""What follows from files and records, reckoned here as Django's own loader does: random histories, both
+ways."""
 
 from collections.abc import Sequence
 from typing import Any
