@@ -70,6 +70,7 @@ benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
 	$(WITH_SERVICES) -- python -m benchmarks.refresh
 	$(WITH_SERVICES) -- python -m benchmarks.overview
+	$(WITH_SERVICES) -- python -m benchmarks.inspection
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test
