@@ -131,7 +131,7 @@ def test_an_edit_shows_its_diff_and_says_what_it_means() -> None:
     assert "-a\n+b" in status.evidence and "made anew" in status.next_step
 
 
-UNMADE = {
+UNMADE: dict[str, Any] = {
     "state": "found",
     "words": "",
     "traceback": "",
@@ -237,7 +237,7 @@ def test_a_report_of_an_older_agent_is_judged_by_what_it_has() -> None:
 
 
 def test_evidence_is_of_a_size_that_a_row_can_carry() -> None:
-    huge = {**UNMADE["migrations"][0], "source": "x" * 300_000}  # type: ignore[dict-item, index]
+    huge = {**UNMADE["migrations"][0], "source": "x" * 300_000}
     assert len(of("unmade", {"unmade": {**UNMADE, "migrations": [huge]}}).evidence) < 21_000
 
 
