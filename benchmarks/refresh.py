@@ -3,9 +3,9 @@
     .venv/bin/python -m embedded.testing -- python -m benchmarks.refresh [TARGETS]
 
 Every target is the shop, migrated, on one of twenty Postgres databases, each with a connection of its own; on
-each database one was inspected by its agent, the others have what that found. Then all are refreshed: while nothing has changed, and after every
-database has lost a row, so that each is judged anew and written. The limits are 2 s for 200 targets and 20 ms
-each.
+each database one was inspected by its agent, the others have what that found. Then all are refreshed: while
+nothing has changed, and after every database has lost a row, so that each is judged anew and written. The
+limits are 2 s for 200 targets and 20 ms each.
 """
 
 import os
