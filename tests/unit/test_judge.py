@@ -91,7 +91,12 @@ def of(
 
 
 def test_a_conflict_shows_the_merge_file_that_django_would_write() -> None:
-    merge = {"leaves": ["a", "b"], "file": "0003_merge.py", "source": "class Migration: ...", "problem": ""}
+    merge: dict[str, Any] = {
+        "leaves": ["a", "b"],
+        "file": "0003_merge.py",
+        "source": "class Migration: ...",
+        "problem": "",
+    }
     status = of("conflict", {"merges": {"shop": merge}}, conflicts={"shop": ["a", "b"]})
     assert "0003_merge.py" in status.evidence and "class Migration" in status.evidence
     merge = {**merge, "source": "", "problem": "It asks."}
@@ -114,7 +119,7 @@ def test_an_inconsistency_says_which_depends_on_which_and_when() -> None:
 
 def test_ghosts_of_an_app_that_is_gone_say_so_and_show_what_is_archived() -> None:
     archived = Archived(gone={("shop", "0009"): "class Gone: ..."}, judged=True)
-    rows = [["shop", "0009", "2026-01-02T03:04:05+00:00"], ["left", "0001", None]]
+    rows: list[list[Any]] = [["shop", "0009", "2026-01-02T03:04:05+00:00"], ["left", "0001", None]]
     status = of(
         "ghosts", None, archived, ghosts=[row[:2] for row in rows], applied=rows, migrations={"shop": []}
     )
