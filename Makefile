@@ -69,8 +69,9 @@ faults-fast: .venv/.ready-for-test
 benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
 	$(WITH_SERVICES) -- python -m benchmarks.inspection
-	$(WITH_SERVICES) -- python -m benchmarks.overview
 	$(WITH_SERVICES) -- python -m benchmarks.plan
+	$(WITH_SERVICES) -- python -m benchmarks.refresh
+	$(WITH_SERVICES) -- python -m benchmarks.overview
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

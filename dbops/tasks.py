@@ -16,14 +16,17 @@ from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
-from dbops.inspection import snapshots
+from dbops.inspection import refresh, snapshots
 from dbops.models import Job, Plan, Snapshot, Target
 
 logger = logging.getLogger(__name__)
 
 # Within one queue the lowest goes first; what beat sends has 0.
 PRIORITY_OF_LOST = 3
+PRIORITY_OF_REFRESH = 3
 PRIORITY_OF_INSPECTION = 6
+# One message; each takes some milliseconds.
+REFRESHED_AT_ONCE = 50
 # Somebody looks at its page.
 PRIORITY_OF_PLAN = 3
 Row = TypeVar("Row", Job, Plan, Snapshot, Target)
@@ -43,6 +46,20 @@ def inspect_target(target_id: int) -> None:
 def inspect_due() -> None:
     for target in where_none_waits(inspection.due(), inspect_queue, PRIORITY_OF_INSPECTION):
         publish_inspection(target)
+
+
+@shared_task(name="dbops.refresh_due", ignore_result=True)
+def refresh_due() -> None:
+    """By batches, before the inspections that wait in the same queue: a refresh spares one."""
+    told = where_none_waits(refresh.due(), inspect_queue, PRIORITY_OF_REFRESH)
+    for queue, targets in by_queue(told).items():
+        for some in batched(targets, REFRESHED_AT_ONCE):
+            refresh_targets.apply_async((some,), queue=queue, retry=False, priority=PRIORITY_OF_REFRESH)
+
+
+@shared_task(name="dbops.refresh_targets", ignore_result=True)
+def refresh_targets(target_ids: list[int]) -> None:
+    refresh.refresh(target_ids)
 
 
 @shared_task(name="dbops.make_plan", ignore_result=True)
@@ -87,6 +104,17 @@ def sweep_snapshots() -> None:
 
 def inspect_queue(target: Target) -> str:
     return target.inspect_queue
+
+
+def by_queue(targets: Iterable[Target]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for target in targets:
+        found.setdefault(target.inspect_queue, []).append(target.pk)
+    return found
+
+
+def batched(ids: list[int], size: int) -> list[list[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def lost_queue(job: Job) -> str:

@@ -25,6 +25,11 @@ urlpatterns = [
     path("targets/<target:name>/", targets.target, name="target"),
     path("targets/<target:name>/inspections/", targets.inspections, name="inspections"),
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
+    path(
+        "targets/<target:name>/databases/<alias:alias>/migrations/<alias:app>/<alias:migration>/",
+        targets.migration,
+        name="migration",
+    ),
     path("targets/<target:name>/databases/<alias:alias>/graph/", graph.graph, name="graph"),
     path("targets/<target:name>/databases/<alias:alias>/plan/", plans.newest_plan, name="newest_plan"),
     path("targets/<target:name>/databases/<alias:alias>/plans/", plans.plans, name="plans"),

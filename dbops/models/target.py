@@ -89,6 +89,11 @@ class Target(models.Model):
     states = states_of_statuses()
     python_version = models.CharField(max_length=50, blank=True, editable=False)
     django_version = models.CharField(max_length=50, blank=True, editable=False)
+    # Fast refresh: when one was begun (single flight), when the latest that worked for all its databases was.
+    refresh_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
+    refreshed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why there is none, in words; "" where it works or was not tried.
+    refresh_refused = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -182,6 +187,10 @@ class TargetDatabase(models.Model):
     pending_count = models.PositiveIntegerField(default=0)
     applied_count = models.PositiveIntegerField(default=0)
     inspected_at = models.DateTimeField(null=True, blank=True)
+    # The latest fast refresh since then, and what it found otherwise than the inspection:
+    # dbops.inspection.fresh.
+    refreshed_at = models.DateTimeField(null=True, blank=True)
+    fresh = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["target__name", "alias"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from dbops.access import Role
 from dbops.inspection.compare import Comparison, History, compare, history_of
-from dbops.inspection.knowledge import database_statuses, latest_done, report_of
+from dbops.inspection.knowledge import database_statuses, latest_done, report_now
 from dbops.inspection.schema_diff import SchemaDiff, between
 from dbops.models import Snapshot, TargetDatabase
 from dbops.models.status import Status
@@ -164,7 +164,7 @@ def _both_known(sides: tuple[Side, Side]) -> bool:
 
 def _side(database: TargetDatabase) -> Side:
     inspection = latest_done(database.target)
-    report = report_of(inspection, database.alias)
+    report = report_now(database, inspection)
     disk = (inspection.report or {}).get("disk") if inspection else None
     latest = Snapshot.objects.filter(database=database).defer("content").first()
     if latest:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.urls import NoReverseMatch, reverse
 
 from dbops.access import Role
-from dbops.inspection.knowledge import latest_done, report_of
+from dbops.inspection.knowledge import latest_done, report_now
 from dbops.models import TargetDatabase
 from dbops.pages.graph_layout import Block, Layout, Place, lay_out
 from dbops.pages.graph_nodes import STATES, Graph, Key, Node, graph_of
@@ -145,7 +145,7 @@ class GraphPage:
 
 def graph_page(role: Role, database: TargetDatabase, app: str) -> GraphPage:
     inspection = latest_done(database.target)
-    report = report_of(inspection, database.alias)
+    report = report_now(database, inspection)
     disk = (inspection.report or {}).get("disk") if inspection else None
     graph = graph_of(disk or [], report if disk is not None else {})
     url = reverse("graph", args=[database.target.name, database.alias])

@@ -178,7 +178,7 @@ def why_not_migrate(role: Role, database: TargetDatabase, statuses: list[Status]
     if stopped := states & {"broken", "unreachable", "inconsistent", "conflict"}:
         return f"not while it is {WORDS.get(state := sorted(stopped)[0], state)}"
     if "pending" not in states:
-        return "nothing to apply" if "checked" in states else "not known what to apply"
+        return "nothing to apply" if states - {"unknown"} else "not known what to apply"
     if role < Role.OPERATOR:
         return "needs the role operator"
     return ""

@@ -277,7 +277,7 @@ def test_the_page_of_a_target_asks_a_constant_number(
         for _ in range(jobs):
             make_job(database, state="failed", finished_at=timezone.now())
         make_job(database)
-    with django_assert_num_queries(OVERHEAD + 6):
+    with django_assert_num_queries(OVERHEAD + 7):
         page = text(operator, "/targets/shop/")
     assert page.count(" is queued</span>") == aliases
 
