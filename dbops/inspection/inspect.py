@@ -25,6 +25,7 @@ from dbops.target import door
 from dbops.target.address_of import address_of, secrets_of
 from dbops.target.errors import TargetError
 from dbops.target.revision import revision_of
+from dbops.target.tree import why_no_reach
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
-    return {**answer, "revision": revision_of(address)}
+    reach = why_no_reach(address, answer.get("disk") or [])
+    return {**answer, "revision": revision_of(address), "file_reach": reach}
 
 
 def session() -> dict[str, Any]:

@@ -38,17 +38,20 @@ ARROWS: dict[str, set[str]] = {
     "finding": FOUNDATION | {"inspection"},
     "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
     "truth": FOUNDATION | {"aftermath", "finding", "inspection", "steps"},
-    "loss": FOUNDATION | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
+    "writing": FOUNDATION | {"finding", "target", "truth"},
+    "loss": FOUNDATION
+    | {"writing"}
+    | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
-    | {"target", "transcript", "truth"},
+    | {"target", "transcript", "truth", "writing"},
     "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
-    | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps"},
+    | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps", "writing"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"operations", "probes", "serving", "steps", "transcript"},

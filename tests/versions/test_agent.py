@@ -1,11 +1,7 @@
-"""The agent in other interpreters: OPSDASH_TEST_PYTHONS, separated by colons, each with Django and a driver.
+"""The agent in targets on every Django and Python that opsdash promises (tests.versions.pairs)."""
 
-Without it, the interpreter that runs the tests.
-"""
-
-import os
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +17,12 @@ from tests.integration.agent.frames_of import (
     migrate,
     start,
 )
+from tests.integration.agent.test_agent_retries import LOCK, MARK, ROW, Bench, hold, until_retried
 from tests.integration.agent.test_agent_stop import soon
 from tests.targets.builder import Project, shop_project
+from tests.versions.pairs import PAIRS, Pair
 
-PYTHONS = os.environ.get("OPSDASH_TEST_PYTHONS", sys.executable).split(":")
 ALL = [["shop", "0001_initial"], ["shop", "0002_name"], ["shop", "0003_price"]]
-
-pytestmark = pytest.mark.parametrize("python", PYTHONS)
 
 
 def at(project: Project, python: str) -> Address:
@@ -40,18 +35,29 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return found
 
 
-def test_inspect_migrate_inspect(either: Project, python: str) -> None:
+def test_no_machine_tries_fewer_than_two() -> None:
+    assert len([pair for pair in PAIRS if pair.is_ready]) >= 2
+
+
+def test_inspect_migrate_inspect(either: Project, pair: Pair, python: str) -> None:
     address = at(either, python)
     report = inspect(address)
     before = report["databases"][0]
     assert (before["reachable"], before["read_only_confirmed"], before["errors"]) == (True, True, [])
     assert [[one["app"], one["name"]] for one in before["plan"]] == ALL
+    assert report["python"].startswith(f"{pair.version}.") and report["django"].startswith(pair.django)
     record = migrate(address, session={"application_name": "opsdash job 7", "lock_timeout_ms": 1500})
     assert record.answer["recorded_after"] == ALL
     steps = [event for event in record.events("step_finished") if event["kind"] == "migration"]
     assert all(event["statements"] > 0 for event in steps)
     assert inspect_default(address)["plan"] == []
-    assert report["python"] and report["django"]
+
+
+def test_a_plan_tells_each_migration_with_its_operations(postgres_shop: Project, python: str) -> None:
+    sent: dict[str, Any] = {"alias": "default"}
+    answer = door.call(at(postgres_shop, python), "plan", sent, timeout_s=LONG_S)
+    assert answer["read_only_confirmed"]
+    assert [[one["app"], one["name"]] for one in answer["plan"]] == ALL
 
 
 def test_output_is_complete_and_in_order(project: Project, python: str) -> None:
@@ -83,11 +89,25 @@ def test_a_running_query_is_cancelled(tmp_path: Path, database: Database, python
     assert database.rows(running) == [(0,)]
 
 
-def test_a_second_job_is_refused(either: Project, python: str) -> None:
-    either.python("0004_sleeps", "print('ready')\ntime.sleep(600)")
-    with start(at(either, python), guard={"label": "opsdash job 12"}) as first:
+def test_a_lock_that_is_released_meanwhile_lets_it_succeed_once(
+    tmp_path: Path, database: Database, python: str
+) -> None:
+    bench = Bench(tmp_path, database, python)
+    bench.project.python("0002_alter", MARK + ROW + LOCK)
+    with hold(bench.database) as holder, start(bench.address, **bench.wishes(20)) as session:
+        record = until_retried(session)
+        holder.rollback()
+        record.frames += listen(session).frames
+    assert record.answer["recorded_after"] == [["shop", "0002_alter"]]
+    assert bench.starts() == len(record.events("step_retried")) + 1
+    assert (bench.rows(), bench.database.recorded()) == (1, ["0001_tables", "0002_alter"])
+
+
+def test_a_second_job_is_refused(shop: Project, python: str) -> None:
+    shop.python("0004_sleeps", "print('ready')\ntime.sleep(600)")
+    with start(at(shop, python), guard={"label": "opsdash job 12"}) as first:
         listen(first, has_said(b"ready"))
-        assert migrate(at(either, python)).failure.facts["by"] == "opsdash job 12"
+        assert migrate(at(shop, python)).failure.facts["by"] == "opsdash job 12"
 
 
 def test_a_wrong_password_has_its_reason(tmp_path: Path, database: Database, python: str) -> None:
@@ -124,19 +144,20 @@ CHANGES = (
 )
 
 
-@pytest.mark.parametrize("number", range(len(CHANGES)))
-def test_what_is_in_the_schema_is_told(either: Project, python: str, number: int) -> None:
-    for place, operations in enumerate(CHANGES[:number]):
-        either.migration(f"001{place}_before", operations)
+def test_what_is_in_the_schema_is_told(either: Project, python: str) -> None:
+    """Before each change and behind it; what stands behind one stands before the next."""
     address = at(either, python)
     assert migrate(address).answer["recorded_known"]
-    either.migration("0020_change", CHANGES[number])
-    sent = {"alias": "default", "migrations": [["shop", "0020_change"]]}
+    names = [f"002{number}_change" for number in range(len(CHANGES))]
+    for name, operations in zip(names, CHANGES, strict=True):
+        either.migration(name, operations)
+    for name in names:
+        assert told_of(address, name) == ("untouched", False, "")
+        assert migrate(address, app="shop", migration=name).answer["recorded_after"] == [["shop", name]]
+        assert told_of(address, name) == ("applied", True, "")
 
-    def told() -> tuple[str, bool | None, str]:
-        (found,) = door.call(address, "examine", sent, timeout_s=LONG_S)["migrations"]
-        return found["verdict"], found["recorded"], found["why"]
 
-    assert told() == ("untouched", False, "")
-    assert migrate(address).answer["recorded_known"]
-    assert told() == ("applied", True, "")
+def told_of(address: Address, name: str) -> tuple[str, bool | None, str]:
+    sent = {"alias": "default", "migrations": [["shop", name]]}
+    (found,) = door.call(address, "examine", sent, timeout_s=LONG_S)["migrations"]
+    return found["verdict"], found["recorded"], found["why"]

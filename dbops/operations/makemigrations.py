@@ -1,0 +1,46 @@
+"""makemigrations: the migrations of a preview are written to the target's tree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbops.operations.base import Context, Done
+from dbops.operations.migrate import follow, session
+
+
+class MakeMigrations:
+    """Arguments: {"merge": bool, "app": label or "", "expected": fingerprint of the preview}."""
+
+    name = "makemigrations"
+    changing = False
+    writes_tree = True
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        words = ["makemigrations", "--merge" if arguments.get("merge") else "", arguments.get("app") or ""]
+        return " ".join(filter(None, words))
+
+    def perform(self, context: Context) -> Done:
+        sent = {
+            "operation": self.name,
+            "alias": context.alias,
+            "merge": bool(context.arguments.get("merge")),
+            "app": context.arguments.get("app") or "",
+            "expected": context.arguments["expected"],
+            **context.tree(),
+            "session": session(context),
+        }
+        answer = context.agent("perform", sent, lambda *event: listen(context, *event))
+        files = list(answer["files"])
+        return Done(outcome(len(files)), {"files": files, "changed": list(answer["changed"])})
+
+
+def listen(context: Context, name: str, data: Mapping[str, Any]) -> None:
+    if name == "files":
+        context.will_write(data["files"])
+    elif name in ("step_started", "step_finished"):
+        follow(context, name, {**data, "app": "", "kind": data["kind"]})
+    else:
+        follow(context, name, data)
+
+
+def outcome(count: int) -> str:
+    return f"makemigrations wrote {count} new file{'' if count == 1 else 's'}."
