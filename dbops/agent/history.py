@@ -1,67 +1,63 @@
-"""The target's migrations on disk and in the database, as facts."""
+"""The target's migrations on disk and in one database, as facts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.migrations.exceptions import (
-    BadMigrationError,
-    CircularDependencyError,
-    InconsistentMigrationHistory,
-    NodeNotFoundError,
-)
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error as DatabaseError
 
-from . import lacking
-from .failures import TRACEBACK_LIMIT, clean, render
+from . import graph_errors, inconsistencies, routing, squashes
 
 if TYPE_CHECKING:
     from typing import Any
 
-GRAPH_ERRORS = {
-    NodeNotFoundError: "node_not_found",
-    CircularDependencyError: "circular",
-    BadMigrationError: "bad_migration",
-    InconsistentMigrationHistory: "inconsistent_history",
-}
+    from .disk import Disk
 
 
 class History:
     """One reading. `connection` None: what is on disk alone, for a database that does not answer.
 
-    `rows` as databases.recorded gives them. What is wrong with the migrations is in `errors`, not raised; an
+    `rows` as records.read gives them. What is wrong with the migrations is in `errors`, not raised; an
     error of the database is raised.
     """
 
-    def __init__(self, connection: Any, rows: list[list[Any]]) -> None:
+    def __init__(self, connection: Any, rows: list[list[Any]], disk: Disk) -> None:
         self.connection = connection
         self.rows = rows
-        self.errors: list[dict[str, str]] = []
+        self.disk = disk
+        self.recorded = {(app, name): time for app, name, time in rows}
+        self.errors: list[dict[str, str]] = list(disk.errors)
+        self.inconsistent: list[dict[str, Any]] = []
         self.executor: Any = None
-        self.loader: Any = self._load()
+        self.loader: Any = None
+        self._load()
 
-    def _load(self) -> Any:
+    def _load(self) -> None:
+        if self.disk.problem is None:
+            try:
+                self.executor = MigrationExecutor(self.connection)
+                self.loader = self.executor.loader
+            except DatabaseError:
+                raise
+            except Exception as problem:
+                self.loader = as_far_as_possible(self.connection, self.disk)
+                self.errors += graph_errors.of_graph(problem, self.loader, self.disk)
+        if self.executor and self.connection is not None:
+            self.inconsistent = inconsistencies.of(self.loader, self.recorded)
+        if self.inconsistent:
+            self._add_inconsistency()
+
+    def _add_inconsistency(self) -> None:
+        """The first of them in Django's own words: with these it refuses."""
         try:
-            self.executor = MigrationExecutor(self.connection)
-            if self.connection is not None:
-                self.executor.loader.check_consistent_history(self.connection)
+            self.loader.check_consistent_history(self.connection)
         except DatabaseError:
             raise
         except Exception as problem:
-            self.errors.append(as_error(problem))
-        return self.executor.loader if self.executor else self._files()
-
-    def _files(self) -> Any:
-        """The graph cannot be built; the files may still be readable."""
-        loader = MigrationLoader(None, load=False)
-        try:
-            loader.load_disk()
-        except Exception:
-            # The same problem as before: it is among the errors.
-            return None
-        return loader
+            key = tuple(self.inconsistent[0]["migration"])
+            self.errors.append(graph_errors.entry(problem, *graph_errors.place(key, self.disk)))
 
     def facts(self) -> dict[str, Any]:
         """What an inspection tells of it."""
@@ -70,11 +66,29 @@ class History:
             "applied": self.rows,
             "migrations": self._by_app(),
             "plan": self._plan(),
-            "conflicts": self.executor.loader.detect_conflicts() if self.executor else {},
+            "conflicts": self.conflicts(),
             "errors": self.errors,
             "ghosts": ghosts,
             "prunable": prunable,
+            "inconsistencies": self.inconsistent,
+            "squashes": squashes.of(self.disk, self.recorded) if self.connection is not None else [],
+            "not_routed": routing.not_routed(self.connection, self.disk, self.recorded),
         }
+
+    def conflicts(self) -> dict[str, list[str]]:
+        """Where the graph cannot be built whole, only of the apps of which it can."""
+        if self.executor:
+            found: dict[str, list[str]] = self.loader.detect_conflicts()
+            return found
+        if self.loader is None:
+            return {}
+        squashed = {app for (app, _), migration in self.disk.migrations.items() if migration.replaces}
+        uncertain = squashed | self.disk.broken_apps()
+        leaves: dict[str, list[str]] = {}
+        for key in self.loader.graph.leaf_nodes():
+            if key in self.disk.migrations and key[0] not in uncertain:
+                leaves.setdefault(key[0], []).append(key[1])
+        return {app: sorted(names) for app, names in leaves.items() if len(names) > 1}
 
     def _plan(self) -> list[dict[str, str]]:
         """The pending plan of the whole project, in order; without the database it is not known."""
@@ -85,50 +99,50 @@ class History:
 
     def _by_app(self) -> dict[str, list[dict[str, Any]]]:
         """{app: [migration]} in the order in which an app's migrations follow each other."""
-        applied = {(app, name): time for app, name, time in self.rows}
         by_app: dict[str, list[dict[str, Any]]] = {}
         for key in self._keys():
-            by_app.setdefault(key[0], []).append(fact(self.loader.disk_migrations[key], applied))
+            by_app.setdefault(key[0], []).append(self._fact(key))
         return dict(sorted(by_app.items()))
 
     def _keys(self) -> list[tuple[str, str]]:
         """Graph order. What a squash replaced is not in the graph: it comes before the rest of its app."""
-        if self.loader is None:
-            return []
-        disk = self.loader.disk_migrations
         if not self.executor:
-            return sorted(disk)
-        graph = self.loader.graph
+            return sorted(self.disk.files)
+        disk, graph = self.disk.migrations, self.loader.graph
         ordered = [key for leaf in graph.leaf_nodes() for key in graph.forwards_plan(leaf) if key in disk]
         replaced = sorted(key for key in disk if key not in graph.nodes)
         return list(dict.fromkeys(replaced + ordered))
 
+    def _fact(self, key: tuple[str, str]) -> dict[str, Any]:
+        migration = self.disk.migrations.get(key)
+        return {
+            "app": key[0],
+            "name": key[1],
+            "applied": key in self.recorded,
+            "applied_at": self.recorded.get(key),
+            "replaces": [list(key) for key in migration.replaces] if migration is not None else [],
+        }
+
     def _without_file(self) -> tuple[list[list[str]], list[list[str]]]:
         """(ghosts, prunable): recorded, no file. Only what a squash on disk replaces may be gone."""
-        if self.loader is None:
-            return [], []
-        disk = self.loader.disk_migrations
-        replaced = {tuple(key) for migration in disk.values() for key in migration.replaces}
-        without = [key for key in dict.fromkeys((app, name) for app, name, _ in self.rows) if key not in disk]
-        ghosts = [list(key) for key in without if key not in replaced]
+        files = self.disk.files
+        replaced = {tuple(key) for migration in self.disk.migrations.values() for key in migration.replaces}
+        without = [key for key in self.recorded if key not in files]
+        # Of an app whose migrations cannot be listed nothing is known to be gone.
+        unlisted = {error["app"] for error in self.disk.errors if not error["name"]}
+        ghosts = [list(key) for key in without if key not in replaced and key[0] not in unlisted]
         return ghosts, [list(key) for key in without if key in replaced]
 
 
-def fact(migration: Any, applied: dict[tuple[str, str], str | None]) -> dict[str, Any]:
-    key = (migration.app_label, migration.name)
-    return {
-        "app": migration.app_label,
-        "name": migration.name,
-        "applied": key in applied,
-        "applied_at": applied.get(key),
-        "replaces": [list(key) for key in migration.replaces],
-    }
-
-
-def as_error(problem: Exception) -> dict[str, str]:
-    kind = next((kind for cls, kind in GRAPH_ERRORS.items() if isinstance(problem, cls)), "import")
-    return {
-        "type": kind,
-        "message": clean(lacking.typed(problem)[1]),
-        "traceback": clean(render(problem), TRACEBACK_LIMIT),
-    }
+def as_far_as_possible(connection: Any, disk: Disk) -> Any:
+    """A loader with the graph as it was when Django gave it up."""
+    loader: Any = MigrationLoader(connection, load=False)
+    loader.load_disk = lambda: disk.fill(loader)
+    try:
+        loader.build_graph()
+    except DatabaseError:
+        raise
+    except Exception:
+        # The same problem as before: it is among the errors.
+        return loader
+    return loader

@@ -39,6 +39,8 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     """Run the launcher; in it, in place of ManagementUtility.execute, the verb."""
     redaction.learn_environment()
     session = Session(request["verb"], request["arguments"], channel)
+    if session.reads_only:
+        leave_no_bytecode()
     arrival = Arrival(request, session, channel)
     watch_imports(session, arrival)
     if request["settings_module"]:
@@ -61,6 +63,12 @@ def command_of(request: dict[str, Any]) -> str:
     if request["arguments"].get("operation") == "makemigrations":
         return "makemigrations"
     return COMMANDS[request["verb"]]
+
+
+def leave_no_bytecode() -> None:
+    """Who only reads writes nothing into the target's tree, nor does what it starts."""
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def watch_imports(session: Session, arrival: Arrival) -> None:

@@ -2,8 +2,8 @@
 project's own command. It changes the tree, not a database, so it takes no guard; every connection of it is
 read-only.
 
-Arguments: merge, app ("" is all), expected: the preview's fingerprint (see previews), directory: the target's
-working directory, seen: {path: sha256} of files of the tree as the worker reads them.
+Arguments: merge (all conflicts that there are), expected: the preview's fingerprint (see previews),
+directory: the target's working directory, seen: {path: sha256} of files of the tree as the worker reads them.
 Events: about, files {directory, files: [[app, name, path]]}: what is to be written; working, step_started and
 step_finished of kind "file".
 Answer: files: [{app, name, path, text}] that are new, changed: [path] of others that the command changed
@@ -18,8 +18,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import django
+from django.core.management import CommandError
 
-from . import failures, new_files, previews, targets, tree
+from . import cancel, failures, new_files, previews, tree
 from .failures import Failure
 from .progress import Progress
 
@@ -35,8 +36,6 @@ TEXT_LIMIT = 300_000
 class MakeMigrations:
     def __init__(self, arguments: dict[str, Any], channel: Channel, utility: Any) -> None:
         self.merge = bool(arguments.get("merge"))
-        self.app = arguments.get("app") or ""
-        targets.check_words(self.app, "")
         self.expected = arguments.get("expected") or ""
         self.directory = arguments.get("directory") or ""
         self.seen = arguments.get("seen") or {}
@@ -50,37 +49,42 @@ class MakeMigrations:
         with tree.held(self.directory or os.getcwd()):
             tree.prove(self.seen)
             self.channel.event("about", python=sys.version.split()[0], django=django.get_version())
-            preview = previews.preview(self.utility, merge=self.merge, app=self.app)
+            preview = previews.preview(self.utility.fetch_command("makemigrations"), merge=self.merge)
             self.check(preview)
             return self.write(preview)
 
     def check(self, preview: Preview) -> None:
-        if preview.problem is not None:
-            why = previews.in_words(preview.problem)
-            raise Failure("makemigrations_refused", f"{why} {last_line(preview.words)}".strip(), "target")
         if preview.fingerprint != self.expected:
-            files = [[one["app"], one["name"]] for one in preview.files]
+            files = [[app, name] for app, name, _, _ in preview.files]
             would = ", ".join(".".join(pair) for pair in files) or "nothing"
             facts = {"files": files, "fingerprint": preview.fingerprint}
             message = f"it would write something else by now than what was seen: {would}."
             raise Failure("preview_changed", message, "person", facts)
 
     def write(self, preview: Preview) -> dict[str, Any]:
-        paths = [os.path.abspath(one["path"]) for one in preview.files]
-        self.folders = {os.path.dirname(path) for path in paths}
+        self.named = {path: (app, name) for app, name, path, _ in preview.files}
+        self.folders = {os.path.dirname(path) for path in self.named}
         self.before = tree.modules(self.folders)
-        keys = [(one["app"], one["name"]) for one in preview.files]
-        self.named = dict(zip(paths, keys))
-        planned = [[*key, path] for key, path in zip(keys, paths)]
+        planned = [[app, name, path] for app, name, path, _ in preview.files]
         self.channel.event("files", directory=self.directory, files=planned)
         self.channel.leave_a_fork()
         try:
             self.channel.event("working")
             with new_files.only_new(self.folders, self.on_new):
-                previews.call(self.utility, merge=self.merge, app=self.app, more=["--verbosity", "1"])
+                self.call_command()
         except BaseException as problem:
             raise self.failure(problem) from problem
         return self.written()
+
+    def call_command(self) -> None:
+        """Through its command line, as the project does it: its own arguments, system checks, overrides."""
+        words = [*(["--merge"] if self.merge else []), "--noinput", "--no-color", "--traceback"]
+        command = self.utility.fetch_command("makemigrations")
+        try:
+            command.run_from_argv([self.utility.prog_name, "makemigrations", *words, "--verbosity", "1"])
+        except SystemExit as problem:
+            if problem.code not in (None, 0):
+                raise
 
     def on_new(self, path: str) -> None:
         self.progress.start("file", name=os.path.relpath(path, self.directory or None))
@@ -103,9 +107,13 @@ class MakeMigrations:
         if isinstance(problem, Failure):
             problem.facts.update(facts)
             return problem
+        if cancel.requested:
+            return failures.of(problem, "act_failed", facts)
         if isinstance(problem, OSError) and problem.filename:
             message = f"{problem.filename} cannot be written: {problem.strerror}."
             return Failure("tree_unwritable", message, "server", facts)
+        if isinstance(problem, (CommandError, SystemExit)) and not facts["files"]:
+            return Failure("makemigrations_refused", failures.describe(problem), "target", facts)
         return failures.of(problem, "act_failed", facts)
 
 
@@ -116,8 +124,3 @@ def text_of(path: str) -> str:
     except OSError as problem:
         return f"(cannot be read: {problem.strerror})"
     return failures.clean(data.decode("utf-8", "backslashreplace"), TEXT_LIMIT)
-
-
-def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""

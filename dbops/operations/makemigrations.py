@@ -8,22 +8,20 @@ from dbops.operations.migrate import follow, session
 
 
 class MakeMigrations:
-    """Arguments: {"merge": bool, "app": label or "", "expected": fingerprint of the preview}."""
+    """Arguments: {"merge": bool, "expected": fingerprint of the preview}."""
 
     name = "makemigrations"
     changing = False
     writes_tree = True
 
     def title(self, arguments: Mapping[str, Any]) -> str:
-        words = ["makemigrations", "--merge" if arguments.get("merge") else "", arguments.get("app") or ""]
-        return " ".join(filter(None, words))
+        return "makemigrations --merge" if arguments.get("merge") else "makemigrations"
 
     def perform(self, context: Context) -> Done:
         sent = {
             "operation": self.name,
             "alias": context.alias,
             "merge": bool(context.arguments.get("merge")),
-            "app": context.arguments.get("app") or "",
             "expected": context.arguments["expected"],
             **context.tree(),
             "session": session(context),
