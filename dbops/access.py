@@ -18,7 +18,7 @@ from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
 from dbops import conf
-from dbops.models import AuditEvent, Job, Target, TargetDatabase
+from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 
@@ -164,6 +164,13 @@ def database_or_404(name: str, alias: str) -> TargetDatabase:
     return get_object_or_404(
         TargetDatabase.objects.select_related("target"), target__name=name, alias=alias, in_settings=True
     )
+
+
+def plan_or_404(database: TargetDatabase, plan_id: int) -> Plan:
+    """One of this database, which is handed on with it."""
+    found = get_object_or_404(Plan, database=database, pk=plan_id)
+    found.database = database
+    return found
 
 
 def job_or_404(job_id: int) -> Job:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dbops import conf
 from dbops.finding import Pairs
-from dbops.inspection.inspect import session
+from dbops.inspection.sessions import session
 from dbops.models import Job
 from dbops.models.away import is_away
 from dbops.models.job import FINAL

@@ -27,6 +27,7 @@ from dbops.target.errors import (
     NotProven,
     OtherDatabase,
     OwnDatabase,
+    PlanChanged,
     TargetError,
     WouldReverse,
 )
@@ -38,7 +39,10 @@ from dbops.writing import with_files
 logger = logging.getLogger(__name__)
 
 # Said by the agent before it began.
-REFUSALS = (BadArgument, GuardBusy, GuardUnavailable, NotProven, OtherDatabase, OwnDatabase, WouldReverse)
+REFUSALS = (
+    BadArgument, GuardBusy, GuardUnavailable, NotProven,
+    OtherDatabase, OwnDatabase, PlanChanged, WouldReverse,
+)  # fmt: skip
 
 
 def execute(job_id: int, worker: str) -> None:
@@ -101,6 +105,8 @@ def _canceller(job: Job) -> str:
 def _failed(error: Exception, facts: dict[str, Any] | None = None) -> Result:
     traceback = str(getattr(error, "traceback", "") or "")
     refused = isinstance(error, REFUSALS)
+    if isinstance(error, PlanChanged):
+        facts = {**(facts or {}), "plan_now": dict(error.facts)}
     return Result("failed", str(error), type(error).__name__, traceback, facts or {}, refused=refused)
 
 

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from dbops.models import Target
 from dbops.models.job import ACTIVE, FINAL
+from dbops.models.plan import ZERO
 
 
 class MigrateForm(forms.Form):
@@ -18,9 +19,14 @@ class MigrateForm(forms.Form):
     app = forms.ChoiceField(required=False, label="App")
     migration = forms.ChoiceField(required=False, label="Up to migration")
     reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
+    # The fingerprint of the plan that stood beside the form.
+    plan = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    # Sent from the page of a plan that could not be read.
+    unseen = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, known: list[tuple[str, str]], **kwargs: Any) -> None:
-        """`known`: (app, migration name) of every migration that the latest inspection saw as unapplied."""
+    def __init__(self, *args: Any, known: list[tuple[str, str]], plan: str = "", **kwargs: Any) -> None:
+        """`known`: (app, migration name) of every migration that the latest inspection saw as unapplied;
+        `plan`: the fingerprint of the whole project's plan that stands beside the form."""
         super().__init__(*args, **kwargs)
         self.known = set(known)
         apps = list(dict.fromkeys(app for app, _ in known))
@@ -30,6 +36,7 @@ class MigrateForm(forms.Form):
             *((f"{app}.{name}", f"{app}.{name}") for app, name in known),
         ]
         self.initial.setdefault("key", uuid.uuid4())
+        self.initial.setdefault("plan", plan)
 
     def choices(self, name: str) -> forms.ChoiceField:
         field = self.fields[name]
@@ -54,10 +61,44 @@ class MigrateForm(forms.Form):
         return {"app": self.cleaned_data["app"]} if self.cleaned_data["app"] else {}
 
 
+class PlanForm(forms.Form):
+    """Which plan to read: to the newest of all or of an app, or to a migration; to one that is applied, or to
+    before the first, leads backwards."""
+
+    to = forms.ChoiceField(required=False, label="Plan")
+
+    def __init__(self, *args: Any, known: dict[str, list[tuple[str, bool]]], **kwargs: Any) -> None:
+        """`known`: {app: [(migration name, applied)]} as the latest inspection saw them."""
+        super().__init__(*args, **kwargs)
+        field = self.fields["to"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [
+            ("", "whole project to the newest"),
+            *((app, _ways(app, known[app])) for app in known),
+        ]
+
+    @property
+    def chosen(self) -> tuple[str, str]:
+        """(app, migration) as migrate takes them."""
+        app, _, migration = self.cleaned_data["to"].partition(".")
+        return app, migration
+
+
+def _ways(app: str, migrations: list[tuple[str, bool]]) -> list[tuple[str, str]]:
+    ways = [
+        (f"{app}.{name}", f"{'back to' if applied else 'to'} {app}.{name}")
+        for name, applied in reversed(migrations)
+    ]
+    back = [(f"{app}.{ZERO}", f"back to before {app}'s first")] if any(one for _, one in migrations) else []
+    return [(f"{app}.", f"{app} to its newest"), *ways, *back]
+
+
 class ConfirmForm(forms.Form):
     """An act whose arguments stand in the job that it is asked for from: a remedy, or the same once more."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
+    # Of the same once more: the fingerprint of the plan that its page showed.
+    plan = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 from dbops import endings, tasks
 from dbops.access import Actor
 from dbops.again import why_not_again
-from dbops.models import AuditEvent, Job, Target, TargetDatabase
+from dbops.inspection import plans
+from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
 from dbops.serving import service
@@ -61,17 +62,18 @@ def start(
     return Started(job, new=True)
 
 
-def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "") -> Started:
-    """Ask for the same once more, on the same database."""
+def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "", seen: str = "") -> Started:
+    """Ask for the same once more, on the same database. `seen`: the fingerprint of the plan as it is now, if
+    that was shown; the one that the first job was held to may be long gone."""
     why_not = why_not_again(job)
     # A form that was sent before leads to its job, whatever that changed.
     if why_not and not Job.objects.filter(idempotency_key=key).exists():
         refused = RefusedError(f"{why_not} Nothing was started.", job if job.is_active else None)
         _audit_refusal(job.database, job.operation, actor, refused)
         raise refused
-    return start(
-        job.database, job.operation, dict(job.arguments), actor, key=key, reason=reason, again_of=job
-    )
+    same = {name: value for name, value in job.arguments.items() if name != "expected_plan"}
+    arguments = with_plan(job.database, same, seen) if seen else same
+    return start(job.database, job.operation, arguments, actor, key=key, reason=reason, again_of=job)
 
 
 def _check_allowed(database: TargetDatabase, operation: str, unless: str) -> None:
@@ -245,6 +247,44 @@ def inspect(target: Target, actor: Actor) -> str:
     if tasks.publish_inspection(target):
         return f"An inspection of {target.name} is asked for. {_who_inspects(target.inspect_queue)}"
     return f"{target.name} cannot be inspected now: the broker is away. It is tried again by itself."
+
+
+def with_plan(database: TargetDatabase, arguments: dict[str, str], seen: str) -> dict[str, str]:
+    """The arguments of a migrate with the plan that it must meet: the one that the person saw (`seen`, its
+    fingerprint), or the kept one for exactly this choice, where nothing makes that doubtful."""
+    app, migration = arguments.get("app", ""), arguments.get("migration", "")
+    done = Plan.objects.same_choice(database, app, migration).filter(state="done")
+    if seen and done.filter(fingerprint=seen).exists():
+        return {**arguments, "expected_plan": seen}
+    kept = plans.current(database, app, migration) if app else None
+    return {**arguments, "expected_plan": kept.fingerprint} if kept else arguments
+
+
+def is_to_be_seen(arguments: dict[str, str]) -> bool:
+    """Nobody has seen yet what this would do: that of a part of the project is shown first."""
+    return "app" in arguments and "expected_plan" not in arguments
+
+
+def plan(database: TargetDatabase, app: str, migration: str, actor: Actor) -> Plan:
+    """Ask for a plan, which changes nothing; "" and "" is the whole project, as `migrate` takes them. Where
+    one for the same choice is on its way, it is that one."""
+    try:
+        with transaction.atomic():
+            asked = Plan.objects.create(
+                database=database,
+                app=app,
+                migration=migration,
+                asked_by=actor.user,
+                asked_by_name=actor.name,
+                published_at=Now(),
+            )
+            AuditEvent.objects.record(
+                "plan.ask", actor, target=str(database), plan=asked.pk, app=app, migration=migration
+            )
+            transaction.on_commit(lambda: tasks.publish_plan(asked))
+    except IntegrityError:
+        return Plan.objects.same_choice(database, app, migration).select_related("database__target")[0]
+    return asked
 
 
 def _who_inspects(queue: str) -> str:

@@ -16,14 +16,16 @@ from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
-from dbops.models import Job, Target
+from dbops.models import Job, Plan, Target
 
 logger = logging.getLogger(__name__)
 
 # Within one queue the lowest goes first; what beat sends has 0.
 PRIORITY_OF_LOST = 3
 PRIORITY_OF_INSPECTION = 6
-Row = TypeVar("Row", Job, Target)
+# Somebody looks at its page.
+PRIORITY_OF_PLAN = 3
+Row = TypeVar("Row", Job, Plan, Target)
 
 
 @shared_task(name="dbops.run_job", bind=True, ignore_result=True)
@@ -42,6 +44,11 @@ def inspect_due() -> None:
         publish_inspection(target)
 
 
+@shared_task(name="dbops.make_plan", ignore_result=True)
+def make_plan(plan_id: int) -> None:
+    inspection.make_plan(plan_id)
+
+
 @shared_task(name="dbops.resolve_lost", ignore_result=True)
 def resolve_lost(job_id: int) -> None:
     loss.resolve_lost(job_id)
@@ -56,12 +63,24 @@ def sweep_jobs() -> None:
         resolve_lost.apply_async((job.pk,), queue=lost_queue(job), priority=PRIORITY_OF_LOST)
 
 
+@shared_task(name="dbops.sweep_plans", ignore_result=True)
+def sweep_plans() -> None:
+    inspection.give_up_hanging()
+    waiting_ones = Plan.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))
+    for plan in where_none_waits(waiting_ones, plan_queue, PRIORITY_OF_PLAN):
+        publish_plan(plan)
+
+
 def inspect_queue(target: Target) -> str:
     return target.inspect_queue
 
 
 def lost_queue(job: Job) -> str:
     return job.database.target.inspect_queue
+
+
+def plan_queue(plan: Plan) -> str:
+    return plan.database.target.inspect_queue
 
 
 def where_none_waits(rows: Iterable[Row], queue_of: Callable[[Row], str], priority: int = 0) -> list[Row]:
@@ -104,5 +123,16 @@ def publish_inspection(target: Target) -> bool:
         )
     except OperationalError as error:
         logger.warning("target %s is not inspected, the broker is away: %s", target.name, error)
+        return False
+    return True
+
+
+def publish_plan(plan: Plan) -> bool:
+    """As a job: what could not be told is told by the sweep."""
+    try:
+        Plan.objects.filter(pk=plan.pk).update(published_at=Now())
+        make_plan.apply_async((plan.pk,), queue=plan_queue(plan), retry=False, priority=PRIORITY_OF_PLAN)
+    except (OperationalError, OwnDatabaseError) as error:
+        logger.warning("plan %s is not made yet: %s", plan.pk, error)
         return False
     return True

@@ -10,6 +10,7 @@ from dbops.finding import Finding, Pairs, is_among, look
 from dbops.inspection import plan_of
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
+from dbops.plan_change import change_of
 from dbops.steps import MIGRATION
 
 # Two rungs of the agent's ladder for a caller that is gone, its stragglers, and the server's own check.
@@ -119,7 +120,11 @@ def with_truth(job: Job, result: Result, before: Pairs) -> Result:
         unread = "" if finding.applied is not None else f"Then {left_words(finding)}."
         return replace(result, facts=facts, outcome=f"{result.outcome} {unread}".rstrip())
     left = left_behind(job, result, finding, recorded, missing)
-    words = [result.outcome, recorded_words(recorded, finding), aftermath.words(job, left)]
+    change = change_of(job, result.facts["plan_now"], finding.applied or []) if "plan_now" in facts else None
+    if change:
+        left = {**left, "plan_change": change.to_json()}
+    changed = change.sentence if change else ""
+    words = [result.outcome, changed, recorded_words(recorded, finding), aftermath.words(job, left)]
     words.append(sessions_words(finding))
     return replace(result, facts={**facts, **left}, outcome=" ".join(filter(None, words)))
 

@@ -274,5 +274,10 @@ CELERY = {
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
+        "sweep_plans": {
+            "task": "dbops.sweep_plans",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
     },
 }

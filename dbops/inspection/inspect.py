@@ -11,7 +11,9 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection import plans
 from dbops.inspection.judge import judge, plan_of
+from dbops.inspection.sessions import session
 from dbops.inspection.trouble import trouble
 from dbops.models import Inspection, Job, Target, TargetDatabase, clock
 from dbops.models.away import is_away
@@ -91,26 +93,19 @@ def ours(error: Exception) -> str:
 
 
 def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
+    timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     arguments = {
         "aliases": target.aliases or None,
         "forbidden_identity": own_identity(),
         "session": session(),
         "announced": announced,
+        "details": plans.details(target),
+        "detail_budget_s": min(conf.knob("PLAN_BUDGET_S"), plans.SQL_SHARE * timeout_s),
     }
-    timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
     reach = why_no_reach(address, answer.get("disk") or [])
     return {**answer, "revision": revision_of(address), "file_reach": reach}
-
-
-def session() -> dict[str, Any]:
-    """Reading must neither wait for a lock for long nor run for ever."""
-    return {
-        "application_name": "opsdash inspection",
-        "lock_timeout_ms": conf.knob("LOCK_TIMEOUT_MS"),
-        "statement_timeout_ms": 1000 * conf.knob("INSPECTION_TIMEOUT_S"),
-    }
 
 
 def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:
@@ -135,6 +130,7 @@ def _keep_answer(
     target: Target, inspection: Inspection, redactor: Redactor, answer: Mapping[str, Any]
 ) -> None:
     reports = [(report.get("connection"), in_the_open(report, redactor)) for report in answer["databases"]]
+    found = {report["alias"]: report for report in answer["databases"]}
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
@@ -146,7 +142,8 @@ def _keep_answer(
         if not _newest(target, inspection.started_at, statuses=[], **versions):
             return
         for connection, report in reports:
-            _keep_database(target, report, connection, inspection.started_at)
+            database = _keep_database(target, report, connection, inspection.started_at)
+            plans.keep_found(database, found[database.alias], redactor, inspection.started_at)
         named = [report["alias"] for _, report in reports]
         target.databases.exclude(alias__in=named).update(in_settings=False)
 
@@ -157,7 +154,9 @@ def _newest(target: Target, started: datetime, **fields: Any) -> bool:
     return Target.objects.filter(older, pk=target.pk).update(inspected_at=started, **fields) == 1
 
 
-def _keep_database(target: Target, report: Mapping[str, Any], connection: Any, started: datetime) -> None:
+def _keep_database(
+    target: Target, report: Mapping[str, Any], connection: Any, started: datetime
+) -> TargetDatabase:
     database, _ = TargetDatabase.objects.select_for_update().get_or_create(
         target=target, alias=report["alias"]
     )
@@ -175,6 +174,7 @@ def _keep_database(target: Target, report: Mapping[str, Any], connection: Any, s
     database.inspected_at = started
     database.judge(judge(report))
     database.save()
+    return database
 
 
 def _sealed(connection: Any) -> str:
@@ -193,7 +193,8 @@ def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]
         for error in report.get("errors") or []
     ]
     cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
-    return {key: value for key, value in cleaned.items() if key != "connection"}
+    # The plan has rows of its own.
+    return {key: value for key, value in cleaned.items() if key not in ("connection", "plan_detail")}
 
 
 def _thin(target: Target) -> None:

@@ -2,6 +2,7 @@ from dbops.models.audit import AuditEvent
 from dbops.models.ending import SessionEnding
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
+from dbops.models.plan import Plan
 from dbops.models.probe import Probe
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
@@ -12,6 +13,7 @@ __all__ = [
     "AuditEvent",
     "Inspection",
     "Job",
+    "Plan",
     "Probe",
     "SessionEnding",
     "Step",

@@ -9,7 +9,8 @@ from dbops.target.about import size_of
 
 
 class Migrate:
-    """Arguments: {} or {"app": label} or {"app": label, "migration": name}."""
+    """Arguments: {} or {"app": label} or {"app": label, "migration": name}; `expected_plan`: the fingerprint
+    of the plan that the person saw. Where the plan is another by then, nothing is done."""
 
     name = "migrate"
     changing = True
@@ -39,6 +40,7 @@ def request(context: Context) -> dict[str, Any]:
         "alias": context.alias,
         "app": context.arguments.get("app") or None,
         "migration": context.arguments.get("migration") or None,
+        "expected_plan": context.arguments.get("expected_plan") or None,
         "retries": {"tries": conf.knob("LOCK_TRIES"), "backoff_ms": conf.knob("LOCK_BACKOFF_MS")},
         "session": session(context),
     }

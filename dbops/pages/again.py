@@ -7,7 +7,8 @@ from dbops.access import Role
 from dbops.again import why_not_again
 from dbops.elsewhere import same_database_is_known
 from dbops.inspection.knowledge import latest_done, report_of
-from dbops.models import AuditEvent, Inspection, Job, Target
+from dbops.inspection.plans import current
+from dbops.models import AuditEvent, Inspection, Job, Plan, Target
 from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.target import DatabasePart, database_part, unserved
@@ -41,6 +42,8 @@ class AgainPage:
     later: list[JobRow]
     configured: list[AuditEvent]
     unserved: Service | None
+    # That it would be held to now: the kept one for the same choice, where nothing makes it doubtful.
+    plan: Plan | None
     role: Role
 
     @property
@@ -124,8 +127,15 @@ def again_page(role: Role, job: Job) -> AgainPage:
         later=[JobRow(one, title_of(one)) for one in later],
         configured=list(configured.order_by("-pk")[:LATER_SHOWN]),
         unserved=next(iter(unserved([target.queue])), None),
+        plan=_plan(job),
         role=role,
     )
+
+
+def _plan(job: Job) -> Plan | None:
+    if job.operation != "migrate":
+        return None
+    return current(job.database, job.arguments.get("app") or "", job.arguments.get("migration") or "")
 
 
 def _now(job: Job, part: DatabasePart, then: Pairs | None) -> Pairs:

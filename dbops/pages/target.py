@@ -13,10 +13,12 @@ from dbops.inspection.knowledge import (
     report_of,
     target_statuses,
 )
-from dbops.models import Inspection, Job, Target, TargetDatabase
+from dbops.inspection.plans import why_outdated
+from dbops.models import Inspection, Job, Plan, Target, TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
+from dbops.pages.plan import Content, Shown
 from dbops.probes.knowledge import Readiness, readiness_of
 from dbops.serving import Service, services
 
@@ -70,10 +72,16 @@ class MigratePage:
     role: Role
     # Its queue where nobody serves that.
     unserved: Service | None
+    # What the plan of the whole project holds, where it was read and nothing makes it doubtful.
+    content: Content | None
 
     @property
     def target(self) -> Target:
         return self.part.database.target
+
+    @property
+    def fingerprint(self) -> str:
+        return self.content.plan.fingerprint if self.content else ""
 
 
 def target_page(role: Role, target: Target) -> TargetPage:
@@ -129,4 +137,9 @@ def _part(
 
 def migrate_page(role: Role, database: TargetDatabase) -> MigratePage:
     part = database_part(role, database, latest_done(database.target))
-    return MigratePage(part, role, next(iter(unserved([database.target.queue])), None))
+    return MigratePage(part, role, next(iter(unserved([database.target.queue])), None), _content(database))
+
+
+def _content(database: TargetDatabase) -> Content | None:
+    plan = Plan.objects.newest_forward(database).first()
+    return Content(plan, database, Shown()) if plan and not why_outdated(plan, database) else None

@@ -133,6 +133,13 @@ class WouldReverse(TargetError):
     fault = "person"
 
 
+class PlanChanged(TargetError):
+    """The plan is not the one that the person saw; `facts`: {plan: [[app, name, backwards, hash]],
+    fingerprint} of what it is now."""
+
+    fault = "person"
+
+
 class GuardBusy(TargetError):
     """Another job works on the same database; `holder` says who: {by, pid, since}."""
 
@@ -322,6 +329,11 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         WouldReverse,
         "Refused for {name}: ",
         "Nothing was changed. This operation only goes forward: name a later migration.",
+    ),
+    "plan_changed": (
+        PlanChanged,
+        "Refused for {name}: ",
+        "Nothing was done. Read the plan as it is now, and start from there.",
     ),
     "guard_busy": (
         GuardBusy,

@@ -25,7 +25,8 @@ def again(request: OpsRequest, job_id: int) -> HttpResponse:
         return _page(request, found, form, status=422)
     key, reason = form.cleaned_data["key"], form.cleaned_data["reason"]
     try:
-        started = launch.again(found, actor_of(request), key=key, reason=reason)
+        seen = form.cleaned_data["plan"]
+        started = launch.again(found, actor_of(request), key=key, reason=reason, seen=seen)
     except launch.RefusedError as refused:
         return _page(request, found, form, status=409, refused=refused)
     if not started.new:
@@ -34,5 +35,7 @@ def again(request: OpsRequest, job_id: int) -> HttpResponse:
 
 
 def _page(request: OpsRequest, job: Job, form: ConfirmForm, status: int = 200, **more: Any) -> HttpResponse:
-    context = {"page": again_page(request.role, job), "form": form, **more}
+    page = again_page(request.role, job)
+    form.initial["plan"] = page.plan.fingerprint if page.plan else ""
+    context = {"page": page, "form": form, **more}
     return render(request, "pages/again.html", context, status=status)

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, target_or_404
 from dbops.forms import MigrateForm
+from dbops.models import TargetDatabase
 from dbops.pages.target import MigratePage, migrate_page, target_page
 from dbops.views.answers import page_or_fragment
 
@@ -33,16 +34,19 @@ def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     """The plan and the form; sent, it starts the job once however often it is sent."""
     database = database_or_404(name, alias)
     page = migrate_page(request.role, database)
-    form = MigrateForm(request.POST or None, known=page.part.plan)
+    form = MigrateForm(request.POST or None, known=page.part.plan, plan=page.fingerprint)
     if request.method == "GET":
         return _form(request, page, form)
     if not form.is_valid():
         return _form(request, page, form, status=422)
+    arguments = launch.with_plan(database, form.arguments, form.cleaned_data["plan"])
+    if launch.is_to_be_seen(arguments) and not form.cleaned_data["unseen"]:
+        return _over_its_plan(request, database, arguments)
     try:
         started = launch.start(
             database,
             "migrate",
-            form.arguments,
+            arguments,
             actor_of(request),
             key=form.cleaned_data["key"],
             reason=form.cleaned_data["reason"],
@@ -52,6 +56,12 @@ def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     if not started.new:
         messages.info(request, "This form was sent before; this is its job.")
     return redirect(started.job)
+
+
+def _over_its_plan(request: OpsRequest, database: TargetDatabase, arguments: dict[str, str]) -> HttpResponse:
+    app, migration = arguments["app"], arguments.get("migration", "")
+    messages.info(request, "Nothing was started yet. This is what it would do; start it from here.")
+    return redirect(launch.plan(database, app, migration, actor_of(request)))
 
 
 def _form(

@@ -9,7 +9,7 @@ from django.test import AsyncClient, Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from dbops.access import Role
-from dbops.models import AuditEvent, Inspection, Job, Target, TargetDatabase
+from dbops.models import AuditEvent, Inspection, Job, Plan, Target, TargetDatabase, clock
 from dbops.models.status import Status
 from tests.integration.conftest import PASSWORD, MakeDatabase
 
@@ -21,6 +21,9 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "target": (lambda job: [job.database.target.name], Role.VIEWER, "get"),
     "inspections": (lambda job: [job.database.target.name], Role.OPERATOR, "post"),
     "migrate": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "get"),
+    "newest_plan": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
+    "plans": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "post"),
+    "plan": (lambda job: [job.database.target.name, job.database.alias, plan_of(job)], Role.VIEWER, "get"),
     "jobs": (lambda job: [], Role.VIEWER, "get"),
     "job": (lambda job: [job.pk], Role.VIEWER, "get"),
     "again": (lambda job: [job.pk], Role.OPERATOR, "get"),
@@ -40,6 +43,12 @@ OPEN = {"login", "logout"}
 # What the job's state or the missing reason refuses was let in: its own tests are about that.
 LET_IN = {"resolution": (422,), "record": (404,), "invalid_index": (404,)}
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
+
+
+def plan_of(job: Job) -> int:
+    """One that is asked for already."""
+    plan = Plan.objects.filter(database=job.database).first()
+    return (plan or Plan.objects.create(database=job.database, published_at=clock.now())).pk
 
 
 @pytest.fixture
@@ -157,7 +166,7 @@ def test_an_act_is_not_done_by_get(people: dict[str, User], job: Job, name: str)
 
 @pytest.mark.parametrize(
     "name",
-    ["inspections", "cancellation", "resolution", "migrate", "record", "invalid_index"],
+    ["inspections", "cancellation", "resolution", "migrate", "plans", "record", "invalid_index"],
 )
 def test_an_act_without_the_token_of_the_session_is_refused(
     people: dict[str, User], job: Job, name: str
@@ -176,7 +185,8 @@ def test_an_act_without_the_token_of_the_session_is_refused(
 @pytest.mark.django_db(transaction=True)
 def test_reading_every_page_changes_no_row(people: dict[str, User], job: Job) -> None:
     client = signed_in("superuser")
-    rows = [Target, TargetDatabase, Job, Inspection, AuditEvent]
+    plan_of(job)
+    rows = [Target, TargetDatabase, Job, Inspection, Plan, AuditEvent]
 
     def contents() -> list[Any]:
         return [list(model._default_manager.order_by("pk").values()) for model in rows]
@@ -203,6 +213,8 @@ def test_reading_every_page_changes_no_row(people: dict[str, User], job: Job) ->
         "/targets/a%00b/databases/default/migrate/",
         "/targets/shop/databases/a%00b/migrate/",
         "/targets/shop/databases/none/migrate/",
+        "/targets/shop/databases/none/plan/",
+        "/targets/shop/databases/default/plans/99999/",
     ],
 )
 def test_what_does_not_exist_is_not_found(people: dict[str, User], url: str) -> None:

@@ -22,6 +22,7 @@ ARROWS: dict[str, set[str]] = {
     "postgres": FOUNDATION,
     "target": FOUNDATION,
     "inspection": FOUNDATION | {"target", "postgres"},
+    "lint": set(),
     "presence": FOUNDATION,
     "broker": set(),
     "serving": FOUNDATION,
@@ -37,7 +38,8 @@ ARROWS: dict[str, set[str]] = {
     | {"endings", "heartbeat", "late", "lockwait", "steps", "operations", "target", "postgres", "transcript"},
     "finding": FOUNDATION | {"inspection"},
     "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
-    "truth": FOUNDATION | {"aftermath", "finding", "inspection", "steps"},
+    "plan_change": FOUNDATION,
+    "truth": FOUNDATION | {"aftermath", "finding", "inspection", "plan_change", "steps"},
     "writing": FOUNDATION | {"finding", "target", "truth"},
     "loss": FOUNDATION
     | {"writing"}
@@ -51,16 +53,17 @@ ARROWS: dict[str, set[str]] = {
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
-    | {"access", "again", "endings", "serving", "tasks", "operations", "transcript", "steps", "writing"},
+    | {"access", "again", "endings", "inspection", "serving", "tasks", "operations", "transcript", "steps"}
+    | {"writing"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
-    | {"operations", "probes", "serving", "steps", "transcript"},
+    | {"lint", "operations", "probes", "serving", "steps", "transcript"},
     "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
-    "templatetags": FOUNDATION,
+    "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
-    "documents": FOUNDATION | {"pages"},
+    "documents": FOUNDATION | {"inspection", "lint", "pages"},
     "declare": FOUNDATION | {"access"},
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
     "checks": FOUNDATION,

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0011_jobs_of_an_identity"),
+        ("dbops", "0012_plans"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
