@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 from dbops.views import (
     again,
     jobs,
+    makemigrations,
     overview,
     plans,
     remedies,
@@ -26,6 +27,8 @@ urlpatterns = [
     path("targets/<target:name>/databases/<alias:alias>/plan/", plans.newest_plan, name="newest_plan"),
     path("targets/<target:name>/databases/<alias:alias>/plans/", plans.plans, name="plans"),
     path("targets/<target:name>/databases/<alias:alias>/plans/<int:plan_id>/", plans.plan, name="plan"),
+    path("targets/<target:name>/makemigrations/", makemigrations.makemigrations, name="makemigrations"),
+    path("targets/<target:name>/merge/", makemigrations.merge, name="merge"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/again/", again.again, name="again"),

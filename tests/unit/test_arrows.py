@@ -57,7 +57,7 @@ ARROWS: dict[str, set[str]] = {
     | {"writing"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
-    | {"lint", "operations", "probes", "serving", "steps", "transcript"},
+    | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
