@@ -1,5 +1,6 @@
 """The agent in targets on every Django and Python that opsdash promises (tests.versions.pairs)."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,21 @@ from tests.integration.agent.frames_of import (
     migrate,
     start,
 )
+from tests.integration.agent.test_agent_makemigrations import arguments
 from tests.integration.agent.test_agent_retries import LOCK, MARK, ROW, Bench, hold, until_retried
 from tests.integration.agent.test_agent_stop import soon
 from tests.targets.builder import Project, shop_project
 from tests.versions.pairs import PAIRS, Pair
 
+ITEM = """\
+from django.db import models
+
+class Item(models.Model):
+    id = models.BigAutoField(primary_key=True)
+    n = models.IntegerField(null=True)
+    name = models.CharField(max_length=10, null=True)
+    price = models.IntegerField(null=True)
+"""
 ALL = [["shop", "0001_initial"], ["shop", "0002_name"], ["shop", "0003_price"]]
 
 
@@ -53,11 +64,47 @@ def test_inspect_migrate_inspect(either: Project, pair: Pair, python: str) -> No
     assert inspect_default(address)["plan"] == []
 
 
-def test_a_plan_tells_each_migration_with_its_operations(postgres_shop: Project, python: str) -> None:
-    sent: dict[str, Any] = {"alias": "default"}
+def test_what_the_files_and_models_tell_is_in_the_report(shop: Project, python: str) -> None:
+    shop.write("shop/models.py", ITEM + "    title = models.CharField(max_length=9, null=True)\n")
+    report = inspect(at(shop, python))
+    file = shop.path / "shop/migrations/0002_name.py"
+    told = {one["name"]: one for one in report["disk"]}["0002_name"]
+    hashed = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (told["hash"], told["file"]) == (hashed, str(file))
+    assert report["sources"][hashed]["text"] == file.read_text()
+    assert report["apps"]["migrated"] == ["shop"] and report["merges"] == {}
+    (unmade,) = report["unmade"]["migrations"]
+    assert report["unmade"]["state"] == "found" and 'name="title"' in unmade["source"].replace("'", '"')
+    (found,) = report["databases"]
+    empty = ("inconsistencies", "squashes", "not_routed", "same_as", "ghosts", "errors", "schemas")
+    assert [found[name] for name in empty] == [[]] * len(empty)
+
+
+def test_a_plan_tells_sql_and_tables(postgres_shop: Project, python: str) -> None:
+    sent: dict[str, Any] = {"alias": "default", "schema": True}
     answer = door.call(at(postgres_shop, python), "plan", sent, timeout_s=LONG_S)
-    assert answer["read_only_confirmed"]
-    assert [[one["app"], one["name"]] for one in answer["plan"]] == ALL
+    assert (answer["read_only_confirmed"], answer["complete"], answer["stopped"]) == (True, True, "")
+    assert [[one["app"], one["name"]] for one in answer["migrations"]] == ALL
+    first, second, _ = answer["migrations"]
+    (create,) = first["operations"]
+    assert create["words"] == "Create model Item" and 'CREATE TABLE "shop_item"' in create["sql"][0]
+    assert 'DROP TABLE "shop_item"' in create["reverse_sql"][0]
+    assert list(first["before"]) == [] and list(first["after"]["shop_item"]["columns"]) == ["id", "n"]
+    assert second["after"]["shop_item"]["columns"]["name"]["type"] == "varchar(10)"
+
+
+def test_makemigrations_writes_what_was_seen(shop: Project, python: str) -> None:
+    """Where it is in conflict, first what merges it."""
+    shop.write("shop/models.py", ITEM + "    title = models.CharField(max_length=9, null=True)\n")
+    shop.migration("0003_other", 'migrations.RunSQL("SELECT 1")', after=[("shop", "0002_name")])
+    for kind, name in (("merges", "0004_"), ("unmade", "0005_")):
+        expected = inspect(at(shop, python))["previews"][kind]
+        sent = {**arguments(shop, expected=expected), "merge": kind == "merges"}
+        with door.open_session(at(shop, python), "perform", sent) as session:
+            (file,) = listen(session).answer["files"]
+        assert file["name"].startswith(name) and Path(file["path"]).read_text() == file["text"]
+    found = inspect(at(shop, python))
+    assert (found["unmade"]["state"], found["merges"]) == ("none", {})
 
 
 def test_output_is_complete_and_in_order(project: Project, python: str) -> None:
