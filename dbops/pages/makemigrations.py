@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +48,10 @@ class MakeMigrationsPage:
     @property
     def report(self) -> Mapping[str, Any]:
         return (self.inspection.report or {}) if self.inspection else {}
+
+    @property
+    def inspected_at(self) -> datetime | None:
+        return self.inspection.started_at if self.inspection else None
 
     @property
     def title(self) -> str:

@@ -183,6 +183,15 @@ def test_a_tree_that_became_another_since_is_not_written_to(
     assert len(files(grown)) == 2
 
 
+def test_a_target_that_was_never_inspected_has_no_preview(
+    make_target: MakeTarget, people: dict[str, User]
+) -> None:
+    target, staff = make_target("unknown"), signed_in(people, "staff")
+    said, form = see(staff, target)
+    assert "unknown was never inspected, so that nobody knows what would be written." in said
+    assert staff.post(url(target), form).status_code == 409
+
+
 def test_two_at_once_on_one_target_are_impossible(mini: Target) -> None:
     first = ask(mini)
     with pytest.raises(launch.RefusedError, match=f"Job {first.pk} .* one job at a time writes"):
