@@ -7,7 +7,6 @@ from dbops.models import Job
 from dbops.models.status import Status
 from dbops.pages.job import title_of
 from dbops.pages.overview import Row
-from dbops.pages.target import DatabasePart
 from dbops.pages.workers import QueueRow, WorkerRow, WorkersPage
 
 VERSION = 1
@@ -30,7 +29,7 @@ def _row(row: Row) -> dict[str, Any]:
         "alias": row.database.alias if row.database else None,
         "vendor": row.database.vendor if row.database else None,
         "database": row.database.name if row.database else None,
-        "statuses": [_status(status) for status in row.statuses],
+        "statuses": [status_entry(status) for status in row.statuses],
         "pending": row.database.pending_count if row.database and known else None,
         "applied": row.database.applied_count if row.database and known else None,
         "django": row.target.django_version or None,
@@ -39,25 +38,12 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _status(status: Status) -> dict[str, str]:
+def status_entry(status: Status) -> dict[str, str]:
     return {
         "state": status.state,
         "reason": status.reason,
         "detail": status.detail,
         "next_step": status.next_step,
-    }
-
-
-def plan_document(part: DatabasePart) -> dict[str, Any]:
-    return {
-        "version": VERSION,
-        "target": part.database.target.name,
-        "alias": part.database.alias,
-        "inspected_at": when(part.database.inspected_at),
-        "reported_at": when(part.reported_at),
-        "statuses": [_status(status) for status in part.statuses],
-        "plan": [{"app": app, "name": name} for app, name in part.plan],
-        "caution": str(part.caution or ""),
     }
 
 

@@ -265,9 +265,10 @@ def is_to_be_seen(arguments: dict[str, str]) -> bool:
     return "app" in arguments and "expected_plan" not in arguments
 
 
-def plan(database: TargetDatabase, app: str, migration: str, actor: Actor) -> Plan:
+def plan(database: TargetDatabase, app: str, migration: str, actor: Actor, *, publish: bool = True) -> Plan:
     """Ask for a plan, which changes nothing; "" and "" is the whole project, as `migrate` takes them. Where
-    one for the same choice is on its way, it is that one."""
+    one for the same choice is on its way, it is that one. `publish`: a worker is told of it now; who makes
+    it itself does not, and should it vanish, the sweep does."""
     try:
         with transaction.atomic():
             asked = Plan.objects.create(
@@ -281,7 +282,8 @@ def plan(database: TargetDatabase, app: str, migration: str, actor: Actor) -> Pl
             AuditEvent.objects.record(
                 "plan.ask", actor, target=str(database), plan=asked.pk, app=app, migration=migration
             )
-            transaction.on_commit(lambda: tasks.publish_plan(asked))
+            if publish:
+                transaction.on_commit(lambda: tasks.publish_plan(asked))
     except IntegrityError:
         return Plan.objects.same_choice(database, app, migration).select_related("database__target")[0]
     return asked

@@ -22,7 +22,7 @@ from . import collected, databases, failures, operation_facts, sources, targets
 from .collected import Collector, Sql
 from .operation_facts import Teller
 from .session import is_read_only
-from .supposed import Changed, Supposed, tables_of
+from .supposed import Changed, Statements, Supposed, tables_of
 
 if TYPE_CHECKING:
     from typing import Any, Iterable
@@ -196,6 +196,12 @@ class Leaf:
         self.before = before
         self.after = after
         self.version_before = self.version_after = version
+        self.change: Changed | None = None
+
+    def renamed(self, backwards: bool) -> dict[str, str]:
+        """{what it calls a table: what it was called}."""
+        tables = self.change.tables if self.change is not None else {}
+        return dict(tables) if backwards else {new: old for old, new in tables.items()}
 
 
 class Step:
@@ -272,9 +278,7 @@ class Step:
         try:
             told.update(self.walk.teller.facts(operation, self.app, before, after))
         except Exception as problem:
-            # A field or a router of the project's own.
-            failures.let_a_stop_through(problem)
-            self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
+            self._is_partly_told(problem)
         made_in = self.walk.created.get(told["table"])
         if made_in is not None:
             told["table_created_in"] = "migration" if made_in == key_of(self.migration) else "plan"
@@ -305,13 +309,21 @@ class Step:
     ) -> None:
         leaf = Leaf(operation, told, before, after, self.version)
         self.leaves.append(leaf)
+        try:
+            leaf.change = Changed(self.walk.connection.alias, before, after, *moved_by(operation, self.app))
+        except Exception as problem:
+            self._is_partly_told(problem)
         sql = self._sql(leaf, collector, backwards=False)
         told.update(sql=sql.statements, sql_problem=sql.problem, sql_cut=sql.cut)
         try:
-            self._follow(leaf, " ".join(sql.statements or []))
+            self._follow(leaf, self._statements(operation, sql, collector))
         except Exception as problem:
-            failures.let_a_stop_through(problem)
-            self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
+            self._is_partly_told(problem)
+
+    def _is_partly_told(self, problem: Exception) -> None:
+        """A field, an index or a router of the project's own takes part."""
+        failures.let_a_stop_through(problem)
+        self.entry["problem"] = self.entry["problem"] or failures.clean(failures.describe(problem))
 
     def _sql(self, leaf: Leaf, collector: Collector, backwards: bool) -> Sql:
         operation = leaf.operation
@@ -326,7 +338,8 @@ class Step:
         states = (leaf.after, leaf.before) if backwards else (leaf.before, leaf.after)
         act = operation.database_backwards if backwards else operation.database_forwards
         kept = dict(operation.__dict__)
-        with self.walk.supposed.answering(leaf.version_after if backwards else leaf.version_before):
+        version = leaf.version_after if backwards else leaf.version_before
+        with self.walk.supposed.answering(version, leaf.renamed(backwards)):
             sql = collector.collect(lambda editor: act(self.app, editor, *states))
         if sql.statements is None:
             # Some change their own names while they work backwards.
@@ -338,14 +351,20 @@ class Step:
     def _is_routed(self, leaf: Leaf) -> bool:
         return bool(leaf.told["routed"])
 
-    def _follow(self, leaf: Leaf, sql: str) -> None:
+    def _statements(self, operation: Any, sql: Sql, collector: Collector) -> Statements | None:
+        """Where they tell all that it does to indexes and constraints."""
+        if sql.statements is None or sql.cut or not type(operation).__module__.startswith("django."):
+            return None
+        if operation_facts.is_a(operation, "RunSQL"):
+            return None
+        return Statements([*sql.statements, *map(str, collector.editor.deferred_sql)])
+
+    def _follow(self, leaf: Leaf, statements: Statements | None) -> None:
         """The supposed schema behind it."""
-        moves, fields = moved_by(leaf.operation, self.app)
-        change = Changed(self.walk.connection.alias, leaf.before, leaf.after, moves, fields)
-        if not change.pairs:
+        change = leaf.change
+        if change is None or not change.pairs:
             return
-        remade = '"new__' in sql
-        self.version = leaf.version_after = self.walk.supposed.after(self.version, change, remade)
+        self.version = leaf.version_after = self.walk.supposed.after(self.version, change, statements)
         for old, new in change.pairs:
             self._note(old and old._meta.db_table, new and new._meta.db_table)
 

@@ -8,6 +8,7 @@ touched, and by the database for all others.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.utils import Error as DatabaseError
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
 
     Pair = "tuple[Any, Any]"
+
+
+MADE = re.compile(r'(?:CONSTRAINT|INDEX(?: CONCURRENTLY)?(?: IF NOT EXISTS)?) "([^"]+)" (?!RENAME)')
+DROPPED = re.compile(r'DROP (?:CONSTRAINT|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)? "([^"]+)"')
+RENAMED = re.compile(r'(?:INDEX|RENAME CONSTRAINT) "([^"]+)" (?:RENAME )?TO "')
 
 
 class Shape(NamedTuple):
@@ -62,9 +68,9 @@ class Supposed:
     # How an operation changes it
 
     def after(
-        self, version: dict[str, Shape | None], change: Changed, remade: bool = False
+        self, version: dict[str, Shape | None], change: Changed, statements: Statements | None = None
     ) -> dict[str, Shape | None]:
-        """The version behind an operation. `remade`: SQLite copies the table, which makes its indexes anew."""
+        """The version behind an operation. `statements`: those that it sends, where they are known."""
         gone: dict[str, Shape | None] = {}
         there: dict[str, Shape | None] = {}
         for old, new in change.pairs:
@@ -73,15 +79,17 @@ class Supposed:
                 gone[old._meta.db_table] = None
                 continue
             table = new._meta.db_table
-            if old is None:
+            if shape is None:
                 self.first.setdefault(table, None)
                 there[table] = self.made(new)
                 continue
-            assert shape is not None, "a model with a table has a shape"
             if old._meta.db_table != table:
                 gone[old._meta.db_table] = None
                 self.first.setdefault(table, None)
-            there[table] = self.made(new) if remade else self.carried(shape, old, new, change)
+            if statements is not None and statements.remake(old._meta.db_table, table):
+                there[table] = self.made(new)
+            else:
+                there[table] = self.carried(shape, old, new, change, statements)
         return {**version, **gone, **there}
 
     def shape(self, version: dict[str, Shape | None], model: Any) -> Shape:
@@ -118,48 +126,84 @@ class Supposed:
         # What SQLite's introspection makes up is no name.
         return item._replace(name=names[0]) if self.describer.names_by_server or item.is_index else item
 
-    def carried(self, shape: Shape, old: Any, new: Any, change: Changed) -> Shape:
-        """What stays keeps its name, whatever Django would call it now."""
+    def carried(
+        self, shape: Shape, old: Any, new: Any, change: Changed, statements: Statements | None
+    ) -> Shape:
+        """What stays keeps its name, whatever Django would call it now; the statements have the last word."""
         was, will = self.describer.of(old), self.describer.of(new)
         columns = change.columns(old, new)
         kept = {moved(key, columns, change): key for key in was.items}
         items = {}
         for key, item in will.items.items():
-            if kept.get(key) in shape.items:
-                items[key] = item._replace(name=shape.items[kept[key]].name)
-            else:
-                items[key] = self.named(item, old, new, was, columns)
+            name = shape.items[kept[key]].name if kept.get(key) in shape.items else ""
+            name = self.name_of(item, name, new, set(columns.values()), statements)
+            if name:
+                items[key] = item._replace(name=name)
+        if statements is not None:
+            items.update(self.left(shape, items, will, columns, statements))
         live = {name: with_columns(facts, columns) for name, facts in shape.live.items()}
         return Shape(will.columns, items, will.comment, live)
 
-    def named(self, item: Item, old: Any, new: Any, was: Description, columns: dict[str, str]) -> Item:
-        name = item.name
-        if set(item.columns) <= set(columns.values()):
-            name = self.describer.altered_name(new, item)
-            if item.kind == FOREIGN_KEY and is_retyped(item, was, self.describer.of(new), columns):
-                name = self.describer.again_name(new, item)
-        item = item._replace(name=name)
-        return self.as_live(item, dict(self.live_of(new._meta.db_table))) if self.backwards else item
+    def name_of(
+        self, item: Item, kept: str, model: Any, columns: set[str], statements: Statements | None
+    ) -> str:
+        """ "" where it is not there: the states say so, the statements do not."""
+        if kept and (statements is None or kept not in statements.dropped):
+            return kept
+        is_altered = set(item.columns) <= columns
+        names = [item.name]
+        if is_altered:
+            names = [self.describer.altered_name(model, item), *names]
+        if is_altered and item.kind == FOREIGN_KEY:
+            names.append(self.describer.again_name(model, item))
+        if statements is not None:
+            made = next((name for name in names if name in statements.made), "")
+            if made or kept or (is_altered and item.is_index):
+                return made
+        return self.live_name(item._replace(name=names[0]), model) if self.backwards else names[0]
+
+    def live_name(self, item: Item, model: Any) -> str:
+        return self.as_live(item, dict(self.live_of(model._meta.db_table))).name
+
+    def left(
+        self,
+        shape: Shape,
+        items: dict[tuple[Any, ...], Item],
+        will: Description,
+        columns: dict[str, str],
+        statements: Statements,
+    ) -> dict[tuple[Any, ...], Item]:
+        """What no model has any more, and no statement drops."""
+        names = {item.name for item in items.values()} | statements.dropped | statements.renamed
+        found = {}
+        for item in shape.items.values():
+            now = tuple(columns.get(column, "") for column in item.columns)
+            if item.name not in names and now and set(now) <= set(will.columns):
+                found["left", item.name] = item._replace(key=("left", item.name), columns=now)
+        return found
 
     # What the schema editor is told
 
     @contextlib.contextmanager
-    def answering(self, version: dict[str, Shape | None]) -> Iterator[None]:
-        """While it lasts, this connection's introspection tells the constraints of this version. `is_made_up`
-        says whether something was told that is not in the database yet."""
+    def answering(self, version: dict[str, Shape | None], renamed: dict[str, str]) -> Iterator[None]:
+        """While it lasts, this connection's introspection tells the constraints of this version. `renamed`:
+        {new table: old table} of the operation itself, which may look at a table after it renamed it.
+        `is_made_up` says whether something was told that is not in the database yet."""
         introspection, self.is_made_up = self.connection.introspection, False
         constraints, sequences = introspection.get_constraints, getattr(introspection, "get_sequences", None)
 
         def get_constraints(cursor: Any, table: str) -> Any:
-            if not self.knows(version, table):
+            known, table = self.known_as(version, table, renamed)
+            if not known:
                 return constraints(cursor, table)
             self.is_made_up = True
             shape = version.get(table, self.first.get(table))
             return shape.constraints() if shape is not None else {}
 
-        def get_sequences(cursor: Any, table: str, fields: Any = ()) -> Any:
-            if not self.knows(version, table):
-                return sequences(cursor, table, fields)  # type: ignore[misc]
+        def get_sequences(cursor: Any, table: str, table_fields: Any = ()) -> Any:
+            known, table = self.known_as(version, table, renamed)
+            if not known:
+                return sequences(cursor, table, table_fields)  # type: ignore[misc]
             self.is_made_up = True
             shape = version.get(table, self.first.get(table))
             numbered = [name for name, facts in shape.columns.items() if facts["identity"]] if shape else []
@@ -171,11 +215,29 @@ class Supposed:
         finally:
             del introspection.get_constraints, introspection.get_sequences
 
-    def knows(self, version: dict[str, Shape | None], table: str) -> bool:
-        """It is not as it is in the database."""
+    def known_as(
+        self, version: dict[str, Shape | None], table: str, renamed: dict[str, str]
+    ) -> tuple[bool, str]:
+        """(it is not as it is in the database, the name that it has there)."""
+        if table in renamed and version.get(table, self.first.get(table)) is None:
+            table = renamed[table]
         if self.backwards:
-            return table in self.first
-        return table in version or (table in self.first and self.first[table] is None)
+            return table in self.first, table
+        return table in version or (table in self.first and self.first[table] is None), table
+
+
+class Statements:
+    """Which indexes and constraints they make, drop and rename, by name."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.text = "\n".join(texts)
+        self.made = set(MADE.findall(self.text))
+        self.dropped = set(DROPPED.findall(self.text))
+        self.renamed = set(RENAMED.findall(self.text))
+
+    def remake(self, *tables: str) -> bool:
+        """SQLite copies a table into another one."""
+        return any(f'CREATE TABLE "{way}{table}" ' in self.text for table in tables for way in ("new__", ""))
 
 
 class Changed:
@@ -308,15 +370,6 @@ def moved(key: tuple[Any, ...], columns: dict[str, str], change: Changed) -> tup
     return tuple(
         tuple(columns.get(column, column) for column in part) if isinstance(part, tuple) else part
         for part in key
-    )
-
-
-def is_retyped(item: Item, was: Description, will: Description, columns: dict[str, str]) -> bool:
-    back = {new: old for old, new in columns.items()}
-    return any(
-        was.columns[back[column]]["type"] != will.columns[column]["type"]
-        for column in item.columns
-        if column in back
     )
 
 

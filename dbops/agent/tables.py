@@ -13,10 +13,13 @@ from weakref import WeakKeyDictionary
 
 from django.db.models import NOT_PROVIDED
 
+from . import failures
+
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
-PRIMARY_KEY, UNIQUE, CHECK, FOREIGN_KEY, INDEX = "primary key", "unique", "check", "foreign key", "index"
+PRIMARY_KEY, UNIQUE, CHECK, FOREIGN_KEY = "primary key", "unique", "check", "foreign key"
+INDEX, OTHER = "index", "other"
 # https://www.postgresql.org/docs/current/runtime-config-preset.html: NAMEDATALEN, with the zero at its end.
 LONGEST_NAME = 63
 SERIAL = re.compile(r"(small|big)?serial$")
@@ -120,12 +123,26 @@ class Describer:
             statement = self.editor._create_index_sql(model, fields=fields, suffix="_idx")
             yield from self.stated(statement, meta.db_table, (INDEX, "together"), columns_of(fields))
         for index in meta.indexes:
-            columns = [meta.get_field(name).column for name, _ in index.fields_orders]
-            if not getattr(index, "contains_expressions", False) or self.expressions:
-                made = index.create_sql(model, self.editor)
-                yield from self.stated(made, meta.db_table, ("named", index.name), columns, index.suffix)
+            yield from self.or_its_name(self.index, model, index)
         for constraint in meta.constraints:
-            yield from self.constraint(model, constraint)
+            yield from self.or_its_name(self.constraint, model, constraint)
+
+    def or_its_name(self, told: Any, model: Any, thing: Any) -> list[Item]:
+        """Its fields may have been renamed, and it follows with the next operation."""
+        try:
+            return list(told(model, thing))
+        except Exception as problem:
+            failures.let_a_stop_through(problem)
+            words = f"(not told: {failures.describe(problem)})"
+            kind = INDEX if told == self.index else CHECK
+            return [Item(("named", thing.name), thing.name, kind, (), words, kind == INDEX)]
+
+    def index(self, model: Any, index: Any) -> Iterable[Item]:
+        columns = [model._meta.get_field(name).column for name, _ in index.fields_orders]
+        if getattr(index, "expressions", None) and not self.expressions:
+            return
+        made = index.create_sql(model, self.editor)
+        yield from self.stated(made, model._meta.db_table, ("named", index.name), columns, index.suffix)
 
     @property
     def expressions(self) -> bool:
@@ -197,14 +214,18 @@ class Describer:
         return self.editor._create_unique_sql(model, list(columns_of(fields)) if takes_columns else fields)
 
     def constraint(self, model: Any, constraint: Any) -> Iterable[Item]:
+        """As it stands in its table, or as an index where the database knows it as one."""
         meta = model._meta
-        names = getattr(constraint, "fields", None) or ()
-        columns = [meta.get_field(name).column for name in names]
-        made = constraint.create_sql(model, self.editor)
-        kind = type(constraint).__name__
+        columns = [meta.get_field(name).column for name in getattr(constraint, "fields", None) or ()]
+        made = constraint.constraint_sql(model, self.editor)
+        if made is None:
+            made = constraint.create_sql(model, self.editor)
+        # An index is put there too.
+        self.editor.deferred_sql.clear()
+        is_unique = type(constraint).__name__ == "UniqueConstraint"
+        kind = UNIQUE if is_unique else CHECK if type(constraint).__name__ == "CheckConstraint" else OTHER
         for item in self.stated(made, meta.db_table, ("named", constraint.name), columns):
-            kinds = {"CheckConstraint": CHECK, "UniqueConstraint": UNIQUE}
-            yield item._replace(kind=kinds.get(kind, item.kind), is_unique=kind == "UniqueConstraint")
+            yield item._replace(kind=kind, name=constraint.name, is_unique=is_unique)
 
     def stated(
         self, statement: Any, table: str, key: tuple[Any, ...], columns: Iterable[str], suffix: str = "idx"
@@ -213,27 +234,18 @@ class Describer:
         if statement is None:
             return
         text, columns = str(statement), tuple(columns)
-        parts = getattr(statement, "parts", {})
-        name = str(parts.get("name", "")).strip('"`')
-        head, _, tail = text.partition(f" ON {self.editor.quote_name(table)} ")
-        is_index = head.startswith("CREATE ") and bool(tail)
+        quote = self.editor.quote_name
+        name = key[1] if key[0] == "named" else str(statement.parts["name"]).strip('"`')
+        head, _, tail = text.partition(f" ON {quote(table)} ")
+        is_index, is_unique = head.startswith("CREATE ") and bool(tail), head.startswith("CREATE UNIQUE")
         if is_index:
-            words = f"{'UNIQUE ' if head.startswith('CREATE UNIQUE') else ''}INDEX {tail}"
+            words = f"{'UNIQUE ' if is_unique else ''}INDEX {tail}"
         else:
-            words = text.partition(f"{self.editor.quote_name(name)} ")[2] or text
-        whole = key if key[0] == "named" else (*key, columns)
-        unique = head.startswith("CREATE UNIQUE")
-        yield Item(
-            whole,
-            name,
-            key[0] if key[0] != "named" else INDEX,
-            columns,
-            words,
-            is_index,
-            unique,
-            None,
-            suffix,
-        )
+            words = text.partition(f"{quote(name)} ")[2] or text
+        if key[0] == "named":
+            yield Item(key, name, INDEX, columns, words, is_index, is_unique, None, suffix)
+        else:
+            yield Item((*key, columns), name, key[0], columns, words, is_index, is_unique, None, suffix)
 
     # Names
 

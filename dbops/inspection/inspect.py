@@ -193,6 +193,8 @@ def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]
         for error in report.get("errors") or []
     ]
     cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
+    if report.get("plan_problem"):
+        cleaned["plan_problem"] = clean(str(report["plan_problem"]))
     # The plan has rows of its own.
     return {key: value for key, value in cleaned.items() if key not in ("connection", "plan_detail")}
 

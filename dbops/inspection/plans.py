@@ -59,7 +59,8 @@ def keep_found(
 
 def _is_to_be_kept(report: Mapping[str, Any]) -> bool:
     answers = report.get("reachable") and report.get("read_only_confirmed")
-    return bool(answers) and not report.get("own_database") and not report.get("errors")
+    trouble = report.get("own_database") or report.get("errors") or report.get("plan_problem")
+    return bool(answers) and not trouble
 
 
 def _fields(opened: dict[str, Any], started: datetime) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class JobPage:
         return [] if self.job.state == "succeeded" else self.job.facts.get("recorded") or []
 
     @property
+    def plan_changed(self) -> bool:
+        """It was refused, since the plan was another than the one that it was held to."""
+        return self.job.error_type == "PlanChanged" and self.database.has_address
+
+    @property
     def is_final(self) -> bool:
         return self.job.state in FINAL
 

@@ -15,7 +15,8 @@ from dbops.inspection import plan_of, schema_diff
 from dbops.inspection.knowledge import database_statuses, latest_done, migrations_by_app, report_of
 from dbops.inspection.plans import why_outdated
 from dbops.inspection.schema_diff import SchemaDiff
-from dbops.lint import DANGER, NOTICE, WARNING, Finding, findings
+from dbops.inspection.table_change import CHANGED, CREATED, DROPPED, TableChange, number
+from dbops.lint import DANGER, NOTICE, WARNING, Finding, counts, findings
 from dbops.models import Job, Plan, Target, TargetDatabase
 from dbops.models.plan import choice_words
 from dbops.models.status import Status
@@ -28,6 +29,8 @@ RECENT_SHOWN = 10
 FEW = 3
 # More lines than anybody reads; each migration has its own.
 DANGERS_SHOWN = 30
+TABLES_SHOWN = 12
+OWN_CODE = (("runs Python", "run Python"), ("runs SQL of its own", "run SQL of their own"))
 SAID_APART = ("pending", "checked", "noted")
 
 
@@ -88,14 +91,37 @@ class Content:
 
     @property
     def summary(self) -> str:
-        """What would change, in a line."""
+        """What would change, in a line: "9 migrations: 3 tables created, 2 tables changed, 2 run Python"."""
         count = len(self.migrations)
-        words = [self.diff.summary] if self.diff else []
-        for own in ("runs Python", "runs SQL of its own"):
-            if running := sum(own in own_code(migration.facts) for migration in self.migrations):
-                words.append(f"{running} {own}" if running == 1 else f"{running} {own.replace('s', '', 1)}")
+        words = [*self._tables(), *self._own_code()]
         changes = ", ".join(words) or "no change of the schema"
-        return f"{count} migration{'s' if count != 1 else ''}: {changes}" if count else ""
+        return f"{number(count, 'migration')}: {changes}" if count else ""
+
+    def _tables(self) -> list[str]:
+        kinds = [table.kind for table in self.diff.tables]
+        return [
+            f"{number(kinds.count(kind), 'table')} {kind}"
+            for kind in (DROPPED, CREATED, CHANGED)
+            if kind in kinds
+        ]
+
+    def _own_code(self) -> list[str]:
+        runs = [own for migration in self.migrations for own in own_code(migration.facts)]
+        return [
+            f"{runs.count(own)} {own if runs.count(own) == 1 else several}"
+            for own, several in OWN_CODE
+            if own in runs
+        ]
+
+    @property
+    def tables(self) -> list[TableChange]:
+        """What is dropped first, what is created last."""
+        order = (DROPPED, CHANGED, CREATED)
+        return sorted(self.diff.tables, key=lambda table: order.index(table.kind))[:TABLES_SHOWN]
+
+    @property
+    def more_tables(self) -> int:
+        return len(self.diff.tables) - len(self.tables)
 
     @cached_property
     def all_dangers(self) -> list[Danger]:
@@ -120,12 +146,12 @@ class Content:
     @property
     def counts(self) -> list[tuple[str, str]]:
         """(severity, "2 dangers")"""
-        given = [one.finding.severity for one in self.all_dangers]
-        return [
-            (severity, f"{given.count(severity)} {severity}{'s' if given.count(severity) > 1 else ''}")
-            for severity in (DANGER, WARNING, NOTICE)
-            if severity in given
-        ]
+        return [(severity, number(count, severity)) for severity, count in self.numbers]
+
+    @property
+    def numbers(self) -> list[tuple[str, int]]:
+        """How many of each severity, the worst first."""
+        return list(counts([one.finding for one in self.all_dangers]).items())
 
     @property
     def without_sql(self) -> int:
@@ -192,6 +218,11 @@ class PlanPage:
     def unread(self) -> list[list[str]]:
         """Names only: the latest inspection saw these to apply, and their SQL was not read."""
         return [] if self.plan else plan_of(self.report)
+
+    @property
+    def plan_problem(self) -> str:
+        """The target's traceback, where its plan could not be told in full with the latest inspection."""
+        return str(self.report.get("plan_problem") or "")
 
     @property
     def not_offered(self) -> str:

@@ -29,7 +29,7 @@ class Operation:
     def marks(self) -> list[str]:
         """What else is to be known of it, in words."""
         told = (
-            ("runs outside of a transaction", self.facts.get("atomic") is False),
+            ("in a transaction of its own, where the migration has none", self.facts.get("atomic") is True),
             ("does not touch the database", bool(self.facts.get("state_only"))),
             ("the migration states do not know of it", bool(self.facts.get("database_only"))),
             ("not for this database (its router)", self.facts.get("routed") is False),

@@ -1,4 +1,4 @@
-"""SQL and Python as a page shows them: laid out and highlighted here, in classes; nothing in the text is alive.
+"""SQL and Python as a page shows them: laid out and highlighted here, in classes, with nothing alive in them.
 
 What it costs is bounded by the text's size. sqlparse takes up to half a second for 20,000 characters of the
 worst SQL, and for some quadratic time; Pygments is linear, at most a second for 100,000. What is longer is
@@ -81,7 +81,7 @@ def laid_out(statement: str, depth: int) -> str:
     """A line for each part of what CREATE TABLE or ALTER TABLE lists. sqlparse makes a slope of these."""
     parts: list[str] = []
     level = 0
-    for kind, text in tokenize(statement):
+    for kind, text in tokenize(statement):  # type: ignore[no-untyped-call]
         if parts and parts[-1].endswith(INDENT) and kind in tokens.Whitespace:
             continue
         punctuation = kind in tokens.Punctuation

@@ -134,8 +134,7 @@ class WouldReverse(TargetError):
 
 
 class PlanChanged(TargetError):
-    """The plan is not the one that the person saw; `facts`: {plan: [[app, name, backwards, hash]],
-    fingerprint} of what it is now."""
+    """The plan is another one by now; facts: plan [[app, name, backwards, hash]], fingerprint."""
 
     fault = "person"
 
@@ -333,7 +332,7 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
     "plan_changed": (
         PlanChanged,
         "Refused for {name}: ",
-        "Nothing was done. Read the plan as it is now, and start from there.",
+        "Nothing was changed. Look at the plan as it is now and start the job from it.",
     ),
     "guard_busy": (
         GuardBusy,

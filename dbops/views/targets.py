@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, target_or_404
 from dbops.forms import MigrateForm
+from dbops.inspection.plans import current
 from dbops.models import TargetDatabase
 from dbops.pages.target import MigratePage, migrate_page, target_page
 from dbops.views.answers import page_or_fragment
@@ -40,8 +41,11 @@ def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     if not form.is_valid():
         return _form(request, page, form, status=422)
     arguments = launch.with_plan(database, form.arguments, form.cleaned_data["plan"])
+    if request.POST.get("show"):
+        return _its_plan(request, database, arguments)
     if launch.is_to_be_seen(arguments) and not form.cleaned_data["unseen"]:
-        return _over_its_plan(request, database, arguments)
+        messages.info(request, "Nothing was started yet. This is what it would do; start it from here.")
+        return _its_plan(request, database, arguments)
     try:
         started = launch.start(
             database,
@@ -58,9 +62,12 @@ def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     return redirect(started.job)
 
 
-def _over_its_plan(request: OpsRequest, database: TargetDatabase, arguments: dict[str, str]) -> HttpResponse:
-    app, migration = arguments["app"], arguments.get("migration", "")
-    messages.info(request, "Nothing was started yet. This is what it would do; start it from here.")
+def _its_plan(request: OpsRequest, database: TargetDatabase, arguments: dict[str, str]) -> HttpResponse:
+    """The kept one, where nothing makes it doubtful; else it is asked for."""
+    app, migration = arguments.get("app", ""), arguments.get("migration", "")
+    kept = current(database, app, migration)
+    if kept:
+        return redirect("plan", database.target.name, database.alias, kept.pk)
     return redirect(launch.plan(database, app, migration, actor_of(request)))
 
 

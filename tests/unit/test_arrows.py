@@ -58,12 +58,14 @@ ARROWS: dict[str, set[str]] = {
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
-    "views": FOUNDATION | {"access", "aftermath", "endings", "forms", "pages", "launch", "transcript"},
+    "views": FOUNDATION
+    | {"access", "aftermath", "endings", "forms", "inspection", "pages", "launch", "transcript"},
     "urls": {"views"},
     "middleware": set(),
     "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
     "documents": FOUNDATION | {"inspection", "lint", "pages"},
+    "plan_document": FOUNDATION | {"documents", "inspection", "lint", "pages"},
     "declare": FOUNDATION | {"access"},
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
     "checks": FOUNDATION,

@@ -1,3 +1,4 @@
+import re
 import time
 import uuid
 from typing import Any
@@ -17,6 +18,7 @@ from dbops.pages.target import database_part
 from dbops.transcript.reading import read_after
 
 POLL_S = 0.3
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 class Command(ShellCommand):
@@ -39,6 +41,9 @@ class Command(ShellCommand):
             metavar="FINGERPRINT",
             help="of the files that makemigrations is to write; without it they are only shown",
         )
+        parser.add_argument(
+            "--plan", default="", metavar="FINGERPRINT", help="refuse where the plan is another one by then"
+        )
         parser.add_argument("--reason", default="", help="kept in the audit trail")
         parser.add_argument("--follow", action="store_true", help="print its transcript and wait for its end")
         parser.add_argument("--json", action="store_true", help="one document: of the start, or of the end")
@@ -58,7 +63,9 @@ class Command(ShellCommand):
             self.end(BY_JOB_STATE[job.state])
 
     def _again(self, options: dict[str, Any]) -> Job:
-        named = [word for word in ("name", "operation", "database", "app", "migration") if options[word]]
+        named = [
+            word for word in ("name", "operation", "database", "app", "migration", "plan") if options[word]
+        ]
         if named:
             self.refuse(Exit.USAGE, f"--again takes no {named[0]}: the job has its own. Nothing was started.")
         found = Job.objects.select_related("database__target").filter(pk=options["again"]).first()
@@ -74,7 +81,7 @@ class Command(ShellCommand):
             return self._makemigrations(database, options)
         if options["merge"] or options["expected"]:
             self.refuse(Exit.USAGE, "--merge and --expected are of makemigrations. Nothing was started.")
-        arguments = self._arguments(database, options["app"], options["migration"])
+        arguments = self._arguments(database, options["app"], options["migration"], options["plan"])
         return launch.start(
             database,
             options["operation"],
@@ -104,10 +111,12 @@ class Command(ShellCommand):
             reason=options["reason"],
         ).job
 
-    def _arguments(self, database: TargetDatabase, app: str, migration: str) -> dict[str, str]:
+    def _arguments(self, database: TargetDatabase, app: str, migration: str, plan: str) -> dict[str, str]:
         """Checked against what the latest inspection saw, as the form does."""
         if migration and not app:
             self.refuse(Exit.USAGE, "--migration needs --app. Nothing was started.")
+        if plan and not FINGERPRINT.fullmatch(plan):
+            self.refuse(Exit.USAGE, "--plan takes a fingerprint as `plan` prints it. Nothing was started.")
         part = database_part(Role.SUPERUSER, database, latest_done(database.target))
         known = {one.label: {migration.name for migration in one.migrations} for one in part.apps}
         if app and app not in known:
@@ -120,7 +129,8 @@ class Command(ShellCommand):
             self.refuse(
                 Exit.USAGE, f"{app} has no migration {migration}. Nothing was started. It has: {names}."
             )
-        return {key: value for key, value in (("app", app), ("migration", migration)) if value}
+        given = (("app", app), ("migration", migration), ("expected_plan", plan))
+        return {key: value for key, value in given if value}
 
     def _follow(self, job: Job, *, quiet: bool) -> Job:
         """Print lines as they come; Ctrl-C stops the following, not the job."""
