@@ -7,7 +7,7 @@ operations look at that, and always rolled back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Dict
 
 from django.db import transaction
 from django.db.migrations.operations import RunPython, RunSQL, SeparateDatabaseAndState
@@ -62,9 +62,15 @@ class Collector:
 
     def __enter__(self) -> Collector:
         self.editor.deferred_sql = []
+        self._enter()
+        return self
+
+    def _enter(self) -> None:
         if self.enters:
             self.editor.__enter__()
-        return self
+        # Since Django 6.1 it looks up a renamed table by the name that the database has; `supposed` answers by
+        # the one that it has by then.
+        self.editor.collected_table_renames = Forgetful()
 
     def __exit__(self, *_: Any) -> None:
         self._leave()
@@ -82,8 +88,7 @@ class Collector:
         """After an error the server takes nothing more in its transaction."""
         deferred = self.editor.deferred_sql
         self._leave()
-        if self.enters:
-            self.editor.__enter__()
+        self._enter()
         self.editor.deferred_sql = deferred
 
     def collect(self, act: Callable[[Any], None]) -> Sql:
@@ -109,6 +114,11 @@ class Collector:
                 editor.execute(statement, None)
 
         return self.collect(execute)
+
+
+class Forgetful(Dict[str, str]):
+    def __setitem__(self, key: str, value: str) -> None:
+        return
 
 
 class Stop(Exception):

@@ -3,6 +3,8 @@ perform_drop_index. perform_makemigrations changes no database and takes no guar
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
+expected_plan: the fingerprint of the plan that the person saw (see planning); "" or none: not compared. Another
+one is the error plan_changed, with facts plan: [[app, name, backwards, hash]] as it is now, and fingerprint,
 retries {tries, backoff_ms}: of an atomic migration that waited too long for a lock (see retries).
 Events: connection, session, guard, about (see there), plan, working, step_started, sql, step_finished,
 step_failed, step_retried {try, tries, again_in_s, waits}: it failed, and the same step is started again;
@@ -24,7 +26,7 @@ from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import about, databases, failures, guard, lacking, retries, rights, targets
+from . import about, databases, failures, guard, lacking, planning, retries, rights, targets
 from .failures import Failure
 from .perform_drop_index import DropIndex
 from .perform_makemigrations import MakeMigrations
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .channel import Channel
+
+PLAN_CHANGED = (
+    "The plan is not the one that was looked at: migrations were changed, added, taken away or applied since."
+)
 
 
 def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any) -> dict[str, Any]:
@@ -75,6 +81,7 @@ class Migrate:
         targets.check_words(self.app, self.name)
         self.channel = channel
         self.utility = utility
+        self.expected_plan = arguments.get("expected_plan") or ""
         self.retries = arguments.get("retries") or {}
         self.tries: retries.Tries | None = None
         self.progress = Progress(channel)
@@ -102,14 +109,17 @@ class Migrate:
         )
 
     def forward_plan(self, connection: Any) -> list[list[str]]:
-        """[[app, name]] in order; refused when it would reverse anything.
+        """[[app, name]] in order; refused when it would reverse anything, or is not the one that was expected.
 
         What cannot be planned at all is left to Django's own migrate to explain.
         """
         try:
             executor = MigrationExecutor(connection)
-        except Exception:
+        except Exception as problem:
+            if self.expected_plan:
+                raise self.cannot_be_planned(problem) from problem
             return []
+        self.check_expected(executor)
         nodes = targets.resolve(executor.loader, self.app, self.name)
         if self.name:
             self.name = nodes[0][1] or targets.ZERO
@@ -119,6 +129,21 @@ class Migrate:
             message = f"To reach {self.app}.{self.name}, {', '.join(reverse)} would be reversed."
             raise Failure("would_reverse", message, "person", {"reversed": reverse})
         return [[migration.app_label, migration.name] for migration, _ in plan]
+
+    def check_expected(self, executor: Any) -> None:
+        """Before anything is done. From here on this process keeps the migrations that it has read."""
+        if not self.expected_plan:
+            return
+        plan = planning.Plan(executor, self.app, self.name)
+        if plan.fingerprint != self.expected_plan:
+            facts = {"plan": plan.rows(), "fingerprint": plan.fingerprint}
+            raise Failure("plan_changed", PLAN_CHANGED, "person", facts)
+
+    def cannot_be_planned(self, problem: Exception) -> Failure:
+        words = f"{PLAN_CHANGED} Now none can be made: {failures.describe(problem)}"
+        return Failure(
+            "plan_changed", words, "person", {"plan": [], "fingerprint": ""}, failures.render(problem)
+        )
 
     def call_command(self) -> None:
         """Through its command line, as the project does it: its own arguments, system checks, overrides."""

@@ -1,4 +1,4 @@
-"""A plan in full: what a migrate would do, told without doing it, by one loader and one pass over the states.
+"""A plan in full: what a migrate would do, told without doing it; one loader, one pass over the states.
 
 The project's state with all that is applied is built once and rendered once; then each migration of the plan is
 added operation by operation, its SQL collected in both directions, and the tables that it touches described
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
     Key = "tuple[str, str]"
 
-UNTOLD = "opsdash had {} s for the SQL and the tables of this plan, which is used up: {} of its {} migrations have {} words only."
+UNTOLD = (
+    "opsdash had {} s for the SQL and the tables of this plan, and they are used up: {} of its {} migrations "
+    "are told without, or in part. They are {}."
+)
+TIME_IS_UP = "The time for this plan was used up before its SQL was asked for."
 BUILDS_ON = "Its SQL cannot be had, since it builds on {}, of which something cannot be told."
 NO_STATE = "What the models are behind it cannot be told: {}"
 NO_MODELS = "The project's models cannot be built as they are before it: {}"
@@ -144,8 +148,15 @@ class Walk:
                 continue
             if key in entries:
                 self.untold.append(migration)
-            if key in self.plan.loader.applied_migrations:
+                self.give_up(migration)
+            elif key in self.plan.loader.applied_migrations:
                 self._add(migration)
+
+    def give_up(self, migration: Any) -> None:
+        """It had no time for this one. Rendered models would only be kept up to date: nobody needs them."""
+        self.state.__dict__.pop("apps", None)
+        if key_of(migration) in self.plan.loader.applied_migrations:
+            self._add(migration)
 
     def _add(self, migration: Any) -> None:
         """One that is applied, and not of this plan."""
@@ -175,9 +186,8 @@ class Walk:
         if not self.untold:
             return ""
         named = ", ".join(".".join(key_of(migration)) for migration in self.untold[:3])
-        more = f" and {len(self.untold) - 3} more" if len(self.untold) > 3 else ""
-        sentence = UNTOLD.format(self.budget_s, len(self.untold), len(self.plan.steps), "facts and")
-        return failures.clean(f"{sentence} They are {named}{more}.")
+        named += f" and {len(self.untold) - 3} more" if len(self.untold) > 3 else ""
+        return failures.clean(UNTOLD.format(self.budget_s, len(self.untold), len(self.plan.steps), named))
 
     def lacking(self, migration: Any) -> list[Key]:
         """Which of those that cannot be told it builds on."""
@@ -215,6 +225,7 @@ class Step:
         self.leaves: list[Leaf] = []
         self.renames: list[list[str]] = []
         self.version = walk.version
+        self.is_untold = False
 
     def take(self) -> None:
         """Fill the entry, and leave the walk's state and version behind this migration."""
@@ -231,8 +242,16 @@ class Step:
         state = self._forwards()
         self._backwards()
         self._tables()
-        if state is not None:
+        if self.is_untold:
+            self.walk.untold.append(self.migration)
+            self.walk.give_up(self.migration)
+        elif state is not None:
             self.walk.state, self.walk.version = state, self.version
+
+    def _is_untold(self, told: dict[str, Any]) -> None:
+        self.is_untold = True
+        told["sql_problem"] = told["sql_problem"] or (TIME_IS_UP if told["sql"] is None else "")
+        told["reverse_sql_problem"] = TIME_IS_UP
 
     def _is_bad(self, words: str) -> None:
         words = failures.clean(words)
@@ -248,6 +267,9 @@ class Step:
             for operation, told in zip(self.migration.operations, self.entry["operations"]):
                 if state is None:
                     told["sql_problem"] = told["reverse_sql_problem"] = self.entry["sql_problem"]
+                    continue
+                if self.walk.is_over:
+                    self._is_untold(told)
                     continue
                 state = self._operation(operation, told, state, collector)
             rest = collector.left_for_the_end()
@@ -384,6 +406,9 @@ class Step:
     def _backwards(self) -> None:
         with Collector(self.walk.connection, self.migration.atomic) as collector:
             for leaf in reversed(self.leaves):
+                if self.walk.is_over:
+                    self._is_untold(leaf.told)
+                    continue
                 sql = self._sql(leaf, collector, backwards=True)
                 leaf.told.update(reverse_sql=sql.statements, reverse_sql_problem=sql.problem)
                 leaf.told["sql_cut"] = leaf.told["sql_cut"] or sql.cut

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.utils import Error as DatabaseError
 
 from .change import has_table, key_of
-from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Description, Describer, Item
+from .tables import CHECK, FOREIGN_KEY, PRIMARY_KEY, UNIQUE, Describer, Description, Item
 
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
@@ -135,9 +135,11 @@ class Supposed:
         kept = {moved(key, columns, change): key for key in was.items}
         items = {}
         for key, item in will.items.items():
-            name = shape.items[kept[key]].name if kept.get(key) in shape.items else ""
+            # An operation before this one may have taken it away, whatever the states say.
+            is_gone = key in kept and kept[key] not in shape.items
+            name = shape.items[kept[key]].name if key in kept and not is_gone else ""
             name = self.name_of(item, name, new, set(columns.values()), statements)
-            if name:
+            if name and not (is_gone and statements is not None and name not in statements.made):
                 items[key] = item._replace(name=name)
         if statements is not None:
             items.update(self.left(shape, items, will, columns, statements))
@@ -379,8 +381,8 @@ def introspected(connection: Any, table: str) -> dict[str, Any]:
         with connection.cursor() as cursor:
             found: dict[str, Any] = connection.introspection.get_constraints(cursor, table)
             return found
-    except (DatabaseError, TypeError, IndexError):
-        # SQLite's asks for the text that made the table, of one that is not there too.
+    except (DatabaseError, TypeError, ValueError, IndexError):
+        # SQLite's takes it for granted that the table is there.
         return {}
 
 

@@ -52,7 +52,11 @@ def open_migrate(page: Page, opsdash: Stack, target: str) -> None:
 
 
 def start(page: Page, target: str) -> int:
+    """What a part of the project would do is shown first."""
     page.get_by_role("button", name=f"Migrate {target}").click()
+    page.wait_for_url(re.compile(r"/(jobs|plans)/\d+/$"))
+    if "/plans/" in page.url:
+        page.get_by_role("button", name="Migrate exactly this").click(timeout=LONG_MS)
     page.wait_for_url(re.compile(r"/jobs/\d+/$"))
     return int(page.url.rstrip("/").rpartition("/")[2])
 
@@ -117,10 +121,11 @@ def test_two_clicks_and_two_tabs_start_a_job_once(
     sign_in(page, opsdash)
     open_migrate(page, opsdash, "shop-production")
     page.get_by_label("App:").select_option("payments")
+    page.get_by_role("button", name="Show this plan").click()
     other = context.new_page()
     open_migrate(other, opsdash, "shop-production")
 
-    page.get_by_role("button", name="Migrate shop-production").dblclick()
+    page.get_by_role("button", name="Migrate exactly this").dblclick(timeout=LONG_MS)
     page.wait_for_url(re.compile(r"/jobs/\d+/$"))
     job = int(page.url.rstrip("/").rpartition("/")[2])
     other.get_by_role("button", name="Migrate shop-production").click()
@@ -236,7 +241,8 @@ def test_the_shell_gives_the_same_record_as_the_page(page: Page, opsdash: Stack)
     clicked = document(opsdash, start(page, names[0]))
     expect_state(page, "succeeded")
     clicked = document(opsdash, clicked["id"])
-    argv = ["run_job", names[1], "migrate", "--app", "catalog", "--follow", "--json"]
+    seen = clicked["arguments"]["expected_plan"]
+    argv = ["run_job", names[1], "migrate", "--app", "catalog", "--plan", seen, "--follow", "--json"]
     typed = json.loads(opsdash.manage(*argv).stdout)["job"]
     assert clicked["state"] == "succeeded" and clicked["steps"] and clicked["facts"]["after"]
     assert (clicked["asked_by"], typed["asked_by"].partition(":")[0]) == ("operator", "shell")

@@ -1,0 +1,173 @@
+"""The tables of a plan beside those that the database really has once the plan was carried out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbops.target.address import Address
+from tests.integration.agent import planned
+from tests.integration.agent.conftest import Database
+from tests.integration.agent.frames_of import migrate
+from tests.integration.agent.planned import Real, entry, on_postgres, on_sqlite, plan, supposed
+from tests.targets.builder import CREATE_ITEM, Project, make_project
+from tests.targets.every_kind import every_kind
+
+PYTHONS = os.environ.get("OPSDASH_TEST_PYTHONS", sys.executable).split(":")
+# To start a target takes longer than to look.
+LOOK_EVERY = 4
+SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop"
+
+
+def is_old(python: str) -> bool:
+    asked = [python, "-c", "import django; print(django.VERSION < (5, 1))"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() == "True"
+
+
+def names(tables: dict[str, Any], part: str) -> dict[str, set[str]]:
+    """Without those that have no name of their own in SQLite."""
+    return {
+        table: {name for name in facts[part] if "(" not in name and name != "primary key"}
+        for table, facts in tables.items()
+    }
+
+
+def assert_alike(tables: dict[str, Any], real: Real, database: Database | None) -> None:
+    told = {
+        table: {name: (facts["type"], facts["null"]) for name, facts in found["columns"].items()}
+        for table, found in tables.items()
+    }
+    are = {table: {name: facts[:2] for name, facts in found.items()} for table, found in real.columns.items()}
+    if database is not None:
+        told, are = ({t: kinds(database, columns) for t, columns in one.items()} for one in (told, are))
+    assert told == are
+    assert names(tables, "constraints") == {table: set(real.constraints[table]) for table in real.columns}
+    assert names(tables, "indexes") == {table: set(real.indexes.get(table, {})) for table in real.columns}
+
+
+def kinds(database: Database, columns: dict[str, Any]) -> dict[str, Any]:
+    return {name: (planned.kind_on_postgres(database, kind), null) for name, (kind, null) in columns.items()}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("engine", ["postgres", "sqlite"])
+def test_the_tables_behind_each_migration_are_those_that_migrate_makes(
+    tmp_path: Path, database: Database, engine: str, python: str
+) -> None:
+    lite = engine == "sqlite"
+    project = make_project(tmp_path / "mini", None if lite else {"default": database.settings})
+    every = every_kind(project, is_old(python))
+    answer, so_far = plan(project, python), {}
+    assert [(one["name"], one["problem"], one["sql_problem"]) for one in answer["migrations"]] == [
+        (name, "", "") for name in every
+    ]
+    for number, name in enumerate(every, 1):
+        supposed(so_far, entry(answer, name))
+        if number % LOOK_EVERY and name != every[-1]:
+            continue
+        assert migrate(project.address(argv=(python,)), app="shop", migration=name).answer["recorded_known"]
+        real = on_sqlite(project.sqlite) if lite else on_postgres(database)
+        without_the_unseen(so_far, real)
+        assert_alike(so_far, real, None if lite else database)
+    assert_the_same_is_told_backwards(project, python, so_far)
+
+
+def without_the_unseen(tables: dict[str, Any], real: Real) -> None:
+    """What RunSQL does without saying so is in no state."""
+    for found in (tables, real.columns, real.constraints, real.indexes):
+        found.pop("by_hand", None)
+
+
+def assert_the_same_is_told_backwards(project: Project, python: str, tables: dict[str, Any]) -> None:
+    back: dict[str, Any] = {}
+    for found in plan(project, python, app="shop", migration="zero")["migrations"]:
+        for table, facts in found["before"].items():
+            back.setdefault(table, facts)
+    assert {table: back[table] for table in tables} == tables
+
+
+def test_the_tables_of_the_example_shop_are_those_that_migrate_makes(database: Database) -> None:
+    url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database.settings)
+    env = {"DATABASE_URL": url, "SHOP_BATCH_PAUSE": "0"}
+    address = Address(name="shop", argv=(sys.executable,), cwd=str(SHOP), env=env)
+    answer = planned.door.call(address, "plan", {"alias": "default"}, timeout_s=60)
+    so_far: dict[str, Any] = {}
+    for found in answer["migrations"]:
+        assert (found["problem"], found["sql_problem"]) == ("", "")
+        supposed(so_far, found)
+    assert migrate(address).answer["recorded_known"]
+    real = on_postgres(database)
+    own = {table: facts for table, facts in so_far.items() if not table.startswith("django_")}
+    assert_alike(own, real, database)
+    schema = planned.door.call(address, "plan", {"alias": "default", "schema": True}, timeout_s=60)["schema"]
+    assert {table: facts["columns"].keys() for table, facts in schema.items()} == {
+        table: facts["columns"].keys() for table, facts in so_far.items()
+    }
+
+
+def test_a_table_that_lives_under_an_old_name_keeps_what_its_constraints_are_called(
+    postgres_shop: Project, database: Database
+) -> None:
+    postgres_shop.migration("0004_unique", 'migrations.AlterUniqueTogether("Item", {("n", "price")})')
+    migrate(postgres_shop.address())
+    with database.connect() as connection:
+        connection.execute(
+            "DO $$ DECLARE it text; BEGIN SELECT conname INTO it FROM pg_constraint "
+            "WHERE contype = 'u' AND conrelid = 'shop_item'::regclass; "
+            "EXECUTE format('ALTER TABLE shop_item RENAME CONSTRAINT %I TO so_called', it); END $$"
+        )
+    postgres_shop.migration("0005_none", 'migrations.AlterUniqueTogether("Item", set())')
+    found = entry(plan(postgres_shop), "0005_none")
+    assert planned.statements(found) == ['ALTER TABLE "shop_item" DROP CONSTRAINT "so_called";']
+    assert "so_called" in found["before"]["shop_item"]["constraints"]
+    assert "so_called" not in found["after"]["shop_item"]["constraints"]
+
+
+def test_only_touched_tables_are_told(shop: Project) -> None:
+    shop.migration("0004_other", CREATE_ITEM.replace("Item", "Other"))
+    shop.python("0005_code", "pass")
+    answer = plan(shop)
+    assert list(entry(answer, "0004_other")["after"]) == ["shop_other"]
+    assert entry(answer, "0004_other")["before"] == {}
+    assert entry(answer, "0005_code")["after"] == {}
+
+
+def test_what_changes_in_the_state_alone_changes_no_table(shop: Project) -> None:
+    shop.migration(
+        "0004_state",
+        "migrations.SeparateDatabaseAndState(state_operations=["
+        'migrations.RenameModel("Item", "Thing"), migrations.AlterModelTable("Thing", "shop_item")])',
+    )
+    found = entry(plan(shop), "0004_state")
+    assert (found["before"], found["after"], found["renames"]) == ({}, {}, [])
+    assert [one["state_only"] for one in found["operations"][0]["nested"]] == [True, True]
+    assert planned.statements(found) == []
+
+
+def test_renamed_tables_are_told_in_the_direction_of_the_plan(shop: Project) -> None:
+    shop.migration("0004_name", 'migrations.RenameModel("Item", "Thing")')
+    shop.migration("0005_table", 'migrations.AlterModelTable("Thing", "things")')
+    answer = plan(shop)
+    assert entry(answer, "0004_name")["renames"] == [["shop_item", "shop_thing"]]
+    assert answer["renames"] == [["shop_item", "things"]]
+    assert list(entry(answer, "0005_table")["before"]) == ["shop_thing"]
+    migrate(shop.address())
+    back = plan(shop, app="shop", migration="0003")
+    assert [one["renames"] for one in back["migrations"]] == [
+        [["things", "shop_thing"]],
+        [["shop_thing", "shop_item"]],
+    ]
+    assert back["renames"] == [["things", "shop_item"]]
+
+
+def test_the_schema_of_all_that_is_applied(postgres_shop: Project) -> None:
+    assert plan(postgres_shop, schema=True)["schema"] == {}
+    migrate(postgres_shop.address(), app="shop", migration="0002_name")
+    (item,) = plan(postgres_shop, schema=True)["schema"].values()
+    assert list(item["columns"]) == ["id", "n", "name"]
+    assert item["constraints"] == {"shop_item_pkey": 'PRIMARY KEY ("id")'}
+    backwards = plan(postgres_shop, app="shop", migration="0001", schema=True)
+    assert list(backwards["schema"]["shop_item"]["columns"]) == ["id", "n", "name"]
