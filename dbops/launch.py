@@ -314,7 +314,8 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
             transaction.on_commit(lambda: publish_change(job.pk))
     if not won:
         raise RefusedError(f"Job {job.pk} is {job.state}, not lost. Nothing was changed.", job)
-    return f"Job {job.pk} is resolved as {state}. Its database is free for other jobs."
+    place = "tree" if job.writes_tree_of_id else "database"
+    return f"Job {job.pk} is resolved as {state}. Its {place} is free for other jobs."
 
 
 def _resolved(job: Job, state: str, actor: Actor, reason: str) -> dict[str, Any]:

@@ -34,8 +34,10 @@ class MakeMigrations:
 def listen(context: Context, name: str, data: Mapping[str, Any]) -> None:
     if name == "files":
         context.will_write(data["files"])
-    elif name in ("step_started", "step_finished"):
-        follow(context, name, {**data, "app": "", "kind": data["kind"]})
+    elif name == "step_started":
+        context.begin_step(data["kind"], data["name"])
+    elif name == "step_finished":
+        context.end_step(data["name"], duration_ms=data["duration_ms"])
     else:
         follow(context, name, data)
 

@@ -97,6 +97,8 @@ def test_staff_sees_what_would_be_written_and_has_it_written(
     page = words_of(staff.get(job.get_absolute_url()).content.decode())
     assert f"{grown.path / NEW} {len(text.splitlines())} lines added" in page
     assert "+ operations = [" in page
+    assert "Server not known" not in page and "Size of the database" not in page
+    assert list(job.steps.values_list("kind", "name", "state")) == [("file", NEW, "succeeded")]
     assert AuditEvent.objects.filter(act="job.makemigrations", job_id=job.pk).exists()
 
 
@@ -271,6 +273,21 @@ def test_a_cancelled_one_says_which_files_are_there(mini: Target, grown: Project
     assert job.state == "cancelled", job.outcome
     assert job.outcome.endswith(f"In the tree by now: {NEW}.")
     assert job.facts["files"][0]["text"] == (grown.path / NEW).read_text()
+
+
+def test_one_whose_connection_breaks_is_ended_by_what_is_in_the_tree(mini: Target, grown: Project) -> None:
+    """Its supervisor is killed behind the first file: what works for it ends, and the lock is free."""
+    override(grown, HANGS.replace("time.sleep(600)", "import os; os.kill(os.getppid(), 9); time.sleep(600)"))
+    job = work_on(ask(mini))
+    assert (job.state, job.error_type) == ("failed", "ConnectionLost"), job.outcome
+    assert job.outcome.endswith(f"In the tree by now: {NEW}.")
+    assert job.facts["lacking"] == []
+
+
+def test_one_that_is_resolved_frees_its_tree(mini: Target, grown: Project) -> None:
+    said = launch.resolve(lost(mini, grown), ALICE, "looked at it")
+    assert said.endswith("Its tree is free for other jobs.")
+    assert work_on(ask(mini)).state == "succeeded"
 
 
 def lost(target: Target, grown: Project) -> Job:
