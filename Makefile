@@ -31,7 +31,8 @@ manage: .venv/.ready-for-run
 # The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
 # own; what one of them says comes when it has ended. The longest come first, so that both ends are near.
 SIDE_BY_SIDE := integration-run integration agent browser faults-fast versions
-test: lint types unit machine
+test: .venv/.ready-for-test
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types unit machine
 	@echo 'side by side: $(SIDE_BY_SIDE) (a quarter of an hour; each is shown when it has ended)'
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(SIDE_BY_SIDE)
 
