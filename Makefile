@@ -80,6 +80,7 @@ faults-fast: .venv/.ready-for-test
 # What docs/benchmarks.md has its figures from.
 benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
+	$(WITH_SERVICES) -- python -m benchmarks.overview
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from dbops.access import Actor, client_address
 from dbops.declare import FIELDS
 from dbops.forms import WordsField
-from dbops.models import AuditEvent, Target, TargetVariable
+from dbops.models import AuditEvent, Target, TargetDatabase, TargetVariable
 
 admin.site.site_header = "opsdash configuration"
 admin.site.site_title = "opsdash"
@@ -130,11 +130,8 @@ admin.site.register(User, AuditedUserAdmin)
 admin.site.register(Group, AuditedGroupAdmin)
 
 
-@admin.register(AuditEvent)
-class AuditAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["at", "actor", "act", "target", "job_id", "address", "reason"]
-    list_filter = ["act"]
-    search_fields = ["actor", "target", "reason"]
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What opsdash itself wrote."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -144,3 +141,18 @@ class AuditAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(TargetDatabase)
+class TargetDatabaseAdmin(ReadOnly):
+    list_display = ["target", "alias", "vendor", "name", "server_version", "pending_count", "inspected_at"]
+    list_select_related = ["target"]
+    list_per_page = 100
+    search_fields = ["target__name", "target__label", "name"]
+
+
+@admin.register(AuditEvent)
+class AuditAdmin(ReadOnly):
+    list_display = ["at", "actor", "act", "target", "job_id", "address", "reason"]
+    list_filter = ["act"]
+    search_fields = ["actor", "target", "reason"]

@@ -24,6 +24,16 @@ class Knob:
 
 KNOBS: tuple[Knob, ...] = (
     Knob("INSPECTION_INTERVAL_S", 60, 5, "seconds", "how often a target is inspected by itself"),
+    Knob(
+        "FULL_INSPECTION_INTERVAL_S",
+        300,
+        5,
+        "seconds",
+        "how often where fast refreshes tell in between what is applied",
+    ),
+    Knob(
+        "REFRESH_INTERVAL_S", 15, 1, "seconds", "how often what is applied is read without starting a target"
+    ),
     Knob("INSPECTION_TIMEOUT_S", 60, 5, "seconds", "how long one inspection may take before it is stopped"),
     Knob("STALE_AFTER_S", 600, 10, "seconds", "knowledge older than this is shown as unknown"),
     Knob("INSPECTIONS_KEPT", 50, 1, "rows a target", "how many inspections of a target are kept"),

@@ -44,6 +44,7 @@ def status_entry(status: Status) -> dict[str, str]:
         "reason": status.reason,
         "detail": status.detail,
         "next_step": status.next_step,
+        "evidence": status.evidence,
     }
 
 

@@ -19,6 +19,7 @@ class Exit(IntEnum):
     WILL_NOT_HEAL = 10  # waiting does not help: wrong password, no such database
     UNKNOWN = 11  # never inspected, or too long ago
     UNSERVED = 12  # no worker serves a queue that a target needs
+    DIFFERENT = 13  # compare: the two are not the same
 
 
 # Which state of a database decides the exit code of `status`, the worst first.

@@ -10,6 +10,10 @@ from django.core.exceptions import ValidationError
 from dbops.models import Target
 from dbops.models.job import ACTIVE, FINAL
 from dbops.models.plan import ZERO
+from dbops.models.status import STATES
+
+# As a row of the overview says them.
+STATE_WORDS = {"checked": "nothing to apply"}
 
 
 class MigrateForm(forms.Form):
@@ -147,12 +151,46 @@ class OverviewFilter(forms.Form):
         required=False,
         choices=[
             ("", "any status"),
-            ("pending", "pending"),
             ("trouble", "in trouble"),
-            ("checked", "nothing to apply"),
-            ("unknown", "unknown"),
+            *((state, STATE_WORDS.get(state, state)) for state in STATES),
         ],
     )
+    sort = forms.ChoiceField(
+        required=False,
+        label="Order",
+        choices=[
+            ("", "the worst first"),
+            ("-status", "the best first"),
+            ("name", "name"),
+            ("-name", "name, backwards"),
+            ("environment", "production first"),
+            ("-environment", "development first"),
+            ("pending", "most to apply first"),
+            ("-pending", "least to apply first"),
+            ("inspected", "longest not inspected first"),
+            ("-inspected", "just inspected first"),
+            ("status", "the worst first"),
+        ],
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A link may say it; the list offers it once.
+        widget = self.fields["sort"].widget
+        assert isinstance(widget, forms.Select)
+        widget.choices = [choice for choice in widget.choices if choice[0] != "status"]
+
+
+class CompareForm(forms.Form):
+    """Two target databases, each as "target/alias"."""
+
+    a = forms.CharField(required=False, max_length=500, label="One")
+    b = forms.CharField(required=False, max_length=500, label="The other")
+
+    @property
+    def chosen(self) -> tuple[str, str]:
+        self.is_valid()
+        return self.cleaned_data.get("a") or "", self.cleaned_data.get("b") or ""
 
 
 class JobsFilter(forms.Form):

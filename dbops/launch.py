@@ -12,7 +12,7 @@ from dbops import endings, tasks
 from dbops.access import Actor
 from dbops.again import why_not_again
 from dbops.inspection import plans
-from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
+from dbops.models import AuditEvent, Job, Plan, Snapshot, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
 from dbops.serving import service
@@ -286,6 +286,18 @@ def plan(database: TargetDatabase, app: str, migration: str, actor: Actor, *, pu
                 transaction.on_commit(lambda: tasks.publish_plan(asked))
     except IntegrityError:
         return Plan.objects.same_choice(database, app, migration).select_related("database__target")[0]
+    return asked
+
+
+def snapshot(database: TargetDatabase, actor: Actor) -> Snapshot:
+    """Ask for the schema of what is applied, which changes nothing. One on its way is taken for it."""
+    try:
+        with transaction.atomic():
+            asked = Snapshot.objects.create(database=database, asked_by_name=actor.name, published_at=Now())
+            AuditEvent.objects.record("snapshot.ask", actor, target=str(database), snapshot=asked.pk)
+            transaction.on_commit(lambda: tasks.publish_snapshot(asked))
+    except IntegrityError:
+        return Snapshot.objects.filter(database=database)[0]
     return asked
 
 

@@ -16,16 +16,20 @@ from kombu.exceptions import OperationalError
 
 from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
-from dbops.models import Job, Plan, Target
+from dbops.inspection import refresh, snapshots
+from dbops.models import Job, Plan, Snapshot, Target
 
 logger = logging.getLogger(__name__)
 
 # Within one queue the lowest goes first; what beat sends has 0.
 PRIORITY_OF_LOST = 3
+PRIORITY_OF_REFRESH = 3
 PRIORITY_OF_INSPECTION = 6
+# One message; each takes some milliseconds.
+REFRESHED_AT_ONCE = 50
 # Somebody looks at its page.
 PRIORITY_OF_PLAN = 3
-Row = TypeVar("Row", Job, Plan, Target)
+Row = TypeVar("Row", Job, Plan, Snapshot, Target)
 
 
 @shared_task(name="dbops.run_job", bind=True, ignore_result=True)
@@ -44,9 +48,28 @@ def inspect_due() -> None:
         publish_inspection(target)
 
 
+@shared_task(name="dbops.refresh_due", ignore_result=True)
+def refresh_due() -> None:
+    """By batches, before the inspections that wait in the same queue: a refresh spares one."""
+    told = where_none_waits(refresh.due(), inspect_queue, PRIORITY_OF_REFRESH)
+    for queue, targets in by_queue(told).items():
+        for some in batched(targets, REFRESHED_AT_ONCE):
+            refresh_targets.apply_async((some,), queue=queue, retry=False, priority=PRIORITY_OF_REFRESH)
+
+
+@shared_task(name="dbops.refresh_targets", ignore_result=True)
+def refresh_targets(target_ids: list[int]) -> None:
+    refresh.refresh(target_ids)
+
+
 @shared_task(name="dbops.make_plan", ignore_result=True)
 def make_plan(plan_id: int) -> None:
     inspection.make_plan(plan_id)
+
+
+@shared_task(name="dbops.take_snapshot", ignore_result=True)
+def take_snapshot(snapshot_id: int) -> None:
+    inspection.take_snapshot(snapshot_id)
 
 
 @shared_task(name="dbops.resolve_lost", ignore_result=True)
@@ -71,8 +94,27 @@ def sweep_plans() -> None:
         publish_plan(plan)
 
 
+@shared_task(name="dbops.sweep_snapshots", ignore_result=True)
+def sweep_snapshots() -> None:
+    snapshots.give_up_hanging()
+    waiting_ones = Snapshot.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))
+    for snapshot in where_none_waits(waiting_ones, snapshot_queue, PRIORITY_OF_PLAN):
+        publish_snapshot(snapshot)
+
+
 def inspect_queue(target: Target) -> str:
     return target.inspect_queue
+
+
+def by_queue(targets: Iterable[Target]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for target in targets:
+        found.setdefault(target.inspect_queue, []).append(target.pk)
+    return found
+
+
+def batched(ids: list[int], size: int) -> list[list[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def lost_queue(job: Job) -> str:
@@ -81,6 +123,10 @@ def lost_queue(job: Job) -> str:
 
 def plan_queue(plan: Plan) -> str:
     return plan.database.target.inspect_queue
+
+
+def snapshot_queue(snapshot: Snapshot) -> str:
+    return snapshot.database.target.inspect_queue
 
 
 def where_none_waits(rows: Iterable[Row], queue_of: Callable[[Row], str], priority: int = 0) -> list[Row]:
@@ -134,5 +180,17 @@ def publish_plan(plan: Plan) -> bool:
         make_plan.apply_async((plan.pk,), queue=plan_queue(plan), retry=False, priority=PRIORITY_OF_PLAN)
     except (OperationalError, OwnDatabaseError) as error:
         logger.warning("plan %s is not made yet: %s", plan.pk, error)
+        return False
+    return True
+
+
+def publish_snapshot(snapshot: Snapshot) -> bool:
+    try:
+        Snapshot.objects.filter(pk=snapshot.pk).update(published_at=Now())
+        take_snapshot.apply_async(
+            (snapshot.pk,), queue=snapshot_queue(snapshot), retry=False, priority=PRIORITY_OF_PLAN
+        )
+    except (OperationalError, OwnDatabaseError) as error:
+        logger.warning("snapshot %s is not taken yet: %s", snapshot.pk, error)
         return False
     return True

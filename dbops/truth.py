@@ -8,7 +8,7 @@ from typing import Any
 from dbops import aftermath
 from dbops.finding import Finding, Pairs, is_among, look
 from dbops.inspection import plan_of
-from dbops.inspection.knowledge import report_of
+from dbops.inspection.knowledge import report_now
 from dbops.models import Job
 from dbops.plan_change import change_of
 from dbops.steps import MIGRATION
@@ -44,7 +44,7 @@ class Result:
 def plan_before(job: Job) -> Pairs:
     """The pending migrations that the latest inspection knew, as the person saw them."""
     latest = job.database.target.inspections.filter(outcome="done").first()
-    return plan_of(report_of(latest, job.database.alias))
+    return plan_of(report_now(job.database, latest))
 
 
 def at_rest(finding: Finding) -> bool:

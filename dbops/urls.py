@@ -3,6 +3,8 @@ from django.urls import path, register_converter
 
 from dbops.views import (
     again,
+    compare,
+    graph,
     jobs,
     makemigrations,
     overview,
@@ -24,11 +26,19 @@ urlpatterns = [
     path("targets/<target:name>/", targets.target, name="target"),
     path("targets/<target:name>/inspections/", targets.inspections, name="inspections"),
     path("targets/<target:name>/databases/<alias:alias>/migrate/", targets.migrate, name="migrate"),
+    path(
+        "targets/<target:name>/databases/<alias:alias>/migrations/<alias:app>/<alias:migration>/",
+        targets.migration,
+        name="migration",
+    ),
+    path("targets/<target:name>/databases/<alias:alias>/graph/", graph.graph, name="graph"),
     path("targets/<target:name>/databases/<alias:alias>/plan/", plans.newest_plan, name="newest_plan"),
     path("targets/<target:name>/databases/<alias:alias>/plans/", plans.plans, name="plans"),
     path("targets/<target:name>/databases/<alias:alias>/plans/<int:plan_id>/", plans.plan, name="plan"),
     path("targets/<target:name>/makemigrations/", makemigrations.makemigrations, name="makemigrations"),
     path("targets/<target:name>/merge/", makemigrations.merge, name="merge"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/snapshots/", compare.snapshots, name="snapshots"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job, name="job"),
     path("jobs/<int:job_id>/again/", again.again, name="again"),

@@ -269,6 +269,11 @@ CELERY = {
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
+        "refresh_due": {
+            "task": "dbops.refresh_due",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
         "sweep_jobs": {
             "task": "dbops.sweep_jobs",
             "schedule": 5.0,
@@ -276,6 +281,11 @@ CELERY = {
         },
         "sweep_plans": {
             "task": "dbops.sweep_plans",
+            "schedule": 5.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
+        "sweep_snapshots": {
+            "task": "dbops.sweep_snapshots",
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },

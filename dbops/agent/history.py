@@ -9,6 +9,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error as DatabaseError
 
 from . import graph_errors, inconsistencies, routing, squashes
+from .failures import let_a_stop_through
 
 if TYPE_CHECKING:
     from typing import Any
@@ -35,14 +36,15 @@ class History:
         self._load()
 
     def _load(self) -> None:
-        if self.disk.problem is None:
-            try:
-                self.executor = MigrationExecutor(self.connection)
-                self.loader = self.executor.loader
-            except DatabaseError:
-                raise
-            except Exception as problem:
-                self.loader = as_far_as_possible(self.connection, self.disk)
+        try:
+            self.executor = MigrationExecutor(self.connection)
+            self.loader = self.executor.loader
+        except DatabaseError:
+            raise
+        except (Exception, SystemExit) as problem:
+            let_a_stop_through(problem)
+            self.loader = as_far_as_possible(self.connection, self.disk)
+            if problem is not self.disk.problem:
                 self.errors += graph_errors.of_graph(problem, self.loader, self.disk)
         if self.executor and self.connection is not None:
             self.inconsistent = inconsistencies.of(self.loader, self.recorded)

@@ -76,7 +76,19 @@ def watch_imports(session: Session, arrival: Arrival) -> None:
     watch.when_imported("django.db.utils", session.adapt_new_connections)
     watch.when_imported("django.db.backends.signals", session.follow_connections)
     watch.when_imported("django.core.management", arrival.take_over)
+    if session.reads_only:
+        watch.when_imported("django.core.management.commands.migrate", leave_undone)
     sys.meta_path.insert(0, watch)
+
+
+def leave_undone(module: Any) -> None:
+    """Some projects migrate themselves at set-up, whatever they were started for. A read-only session would
+    refuse it, and with that the set-up."""
+
+    def handle(command: Any, *_: Any, **__: Any) -> None:
+        command.stdout.write("opsdash: this process only reads; nothing was migrated.")
+
+    module.Command.handle = handle
 
 
 class Arrival:

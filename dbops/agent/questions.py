@@ -35,11 +35,8 @@ ABOUT_A_FIELD = {
         "and the same value.",
     ),
 }
-RENAMED_FIELD = "Was {model}.{old} renamed to {new}? Answered with no: {old} is removed with its data, and {new} is added."
-RENAMED_MODEL = (
-    "Was the model {old} renamed to {new}? Answered with no: the table of {old} is removed with its data, "
-    "and one for {new} is made."
-)
+RENAMED_FIELD = "Was {model}.{old} renamed to {new}? Answered with no: {old} and its data go, {new} is added."
+RENAMED_MODEL = "Was the model {old} renamed to {new}? Answered with no: the table of {old} and its data go."
 
 
 class Asked:

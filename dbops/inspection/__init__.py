@@ -3,6 +3,7 @@
 from dbops.inspection.inspect import due, inspect_now, inspect_once
 from dbops.inspection.judge import caution, judge, plan_of
 from dbops.inspection.plans import give_up_hanging, make_plan
+from dbops.inspection.snapshots import take_snapshot
 from dbops.target.rights import Lack
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "judge",
     "make_plan",
     "plan_of",
+    "take_snapshot",
 ]

@@ -12,14 +12,16 @@ from django.db.models.functions import Now
 
 from dbops import conf
 from dbops.inspection import plans
+from dbops.inspection.clean import cleaner, in_the_open, project_in_the_open
+from dbops.inspection.declared import digest_of
 from dbops.inspection.judge import judge, plan_of
 from dbops.inspection.sessions import session
+from dbops.inspection.sources import keep_sources, known_sources, remember, thin
 from dbops.inspection.trouble import trouble
 from dbops.models import Inspection, Job, Target, TargetDatabase, clock
 from dbops.models.away import is_away
 from dbops.models.job import ACTIVE
 from dbops.models.status import Status
-from dbops.plain import plain
 from dbops.postgres.identity import own_identity
 from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError, seal
@@ -52,8 +54,15 @@ def inspect_once(target_id: int) -> Inspection | None:
 
 
 def _is_due() -> Q:
-    limit = Now() - timedelta(seconds=conf.knob("INSPECTION_INTERVAL_S"))
-    return Q(inspected_at=None) | Q(inspected_at__lt=limit) | Q(inspection_asked_at__gte=F("inspected_at"))
+    """Asked for, or too long ago; a target that fast refreshes keep up is started less often."""
+    limit, full = _ago("INSPECTION_INTERVAL_S"), _ago("FULL_INSPECTION_INTERVAL_S")
+    kept_up = Q(refreshed_at__gte=limit, inspected_at__gte=full)
+    asked = Q(inspection_asked_at__gte=F("inspected_at"))
+    return Q(inspected_at=None) | asked | (Q(inspected_at__lt=limit) & ~kept_up)
+
+
+def _ago(knob: str) -> Any:
+    return Now() - timedelta(seconds=conf.knob(knob))
 
 
 def _is_free() -> Q:
@@ -70,7 +79,7 @@ def inspect_now(target: Target, announced: list[int] | None = None) -> Inspectio
     inspection = Inspection.objects.create(target=target, started_at=started)
     try:
         redactor = Redactor(secrets_of(target))
-        _keep_answer(target, inspection, redactor, _ask(target, announced))
+        keep_answer(target, inspection, redactor, _ask(target, announced))
     except TargetError as error:
         evidence = redactor.clean(error.traceback or error.output)
         _keep_failure(target, inspection, error, trouble(error, redactor.clean(str(error)), evidence))
@@ -99,13 +108,15 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
         "forbidden_identity": own_identity(),
         "session": session(),
         "announced": announced,
+        "known_sources": known_sources(target),
         "details": plans.details(target),
         "detail_budget_s": min(conf.knob("PLAN_BUDGET_S"), plans.SQL_SHARE * timeout_s),
     }
+    declared = digest_of(target)
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
     reach = why_no_reach(address, answer.get("disk") or [])
-    return {**answer, "revision": revision_of(address), "file_reach": reach}
+    return {**answer, "revision": revision_of(address), "declared": declared, "file_reach": reach}
 
 
 def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:
@@ -123,18 +134,23 @@ def _keep_failure(target: Target, inspection: Inspection, error: Exception, stat
         for database in target.databases.select_for_update():
             database.judge([status])
             database.inspected_at = inspection.started_at
+            database.refreshed_at, database.fresh = None, {}
             database.save()
 
 
-def _keep_answer(
+def keep_answer(
     target: Target, inspection: Inspection, redactor: Redactor, answer: Mapping[str, Any]
 ) -> None:
-    reports = [(report.get("connection"), in_the_open(report, redactor)) for report in answer["databases"]]
+    clean = cleaner(redactor)
+    reports = [(report.get("connection"), in_the_open(report, clean)) for report in answer["databases"]]
+    project = project_in_the_open(answer, clean)
+    sources = answer.get("sources") or {}
+    keep_sources(sources, clean, inspection.started_at)
     found = {report["alias"]: report for report in answer["databases"]}
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])
     inspection.django_version = str(answer["django"])
-    inspection.report = {**answer, "databases": [report for _, report in reports]}
+    inspection.report = {**project, "databases": [report for _, report in reports]}
     inspection.finished_at = clock.now()
     versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
     with transaction.atomic():
@@ -142,10 +158,12 @@ def _keep_answer(
         if not _newest(target, inspection.started_at, statuses=[], **versions):
             return
         for connection, report in reports:
-            database = _keep_database(target, report, connection, inspection.started_at)
+            database = _keep_database(target, project, report, connection, inspection.started_at)
             plans.keep_found(database, found[database.alias], redactor, inspection.started_at)
         named = [report["alias"] for _, report in reports]
         target.databases.exclude(alias__in=named).update(in_settings=False)
+    if sources:
+        thin()
 
 
 def _newest(target: Target, started: datetime, **fields: Any) -> bool:
@@ -155,7 +173,7 @@ def _newest(target: Target, started: datetime, **fields: Any) -> bool:
 
 
 def _keep_database(
-    target: Target, report: Mapping[str, Any], connection: Any, started: datetime
+    target: Target, project: Mapping[str, Any], report: Mapping[str, Any], connection: Any, started: datetime
 ) -> TargetDatabase:
     database, _ = TargetDatabase.objects.select_for_update().get_or_create(
         target=target, alias=report["alias"]
@@ -172,31 +190,14 @@ def _keep_database(
     database.pending_count = len(plan_of(report))
     database.applied_count = len(report.get("applied") or [])
     database.inspected_at = started
-    database.judge(judge(report))
+    database.refreshed_at, database.fresh = None, {}
+    database.judge(judge(report, project, remember(database, report, project, started)))
     database.save()
     return database
 
 
 def _sealed(connection: Any) -> str:
     return seal(json.dumps(connection)) if connection else ""
-
-
-def in_the_open(report: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """A report as it is kept: no connection settings, and no secret in what the target or its server said.
-    Names are left alone: a migration may be called like somebody's password."""
-
-    def clean(text: str) -> str:
-        return redactor.clean(plain(text))
-
-    errors = [
-        {**error, "message": clean(error["message"]), "traceback": clean(error["traceback"])}
-        for error in report.get("errors") or []
-    ]
-    cleaned = {**report, "errors": errors, "detail": clean(report.get("detail") or "")}
-    if report.get("plan_problem"):
-        cleaned["plan_problem"] = clean(str(report["plan_problem"]))
-    # The plan has rows of its own.
-    return {key: value for key, value in cleaned.items() if key not in ("connection", "plan_detail")}
 
 
 def _thin(target: Target) -> None:

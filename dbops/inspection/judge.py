@@ -1,145 +1,63 @@
 """What a report means: typed statuses, each with the evidence and the next step. Pure, no I/O.
 
-`report` is one entry of `databases` in the agent's answer to `inspect` (shape: dbops.agent.inspect_verb).
+`report` is one entry of `databases` in the agent's answer to `inspect`, `project` the whole answer (shapes:
+dbops.agent.inspect_verb). What a report does not have, of an older agent, is not judged.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from dbops.inspection import verdicts_beside, verdicts_files, verdicts_reach, verdicts_rows
+from dbops.inspection.archived import NOTHING, Archived
+from dbops.inspection.words import name_some
 from dbops.models.status import RANKS, Status
 from dbops.target.rights import Lack, lack_of
 
 Report = Mapping[str, Any]
 
-UNREACHABLE_NEXT = {
-    "refused": "Start the server, or correct host and port in the target's settings.",
-    "timeout": "See whether host, port and firewall let the target through.",
-    "auth": "Correct user or password in the target's environment.",
-    "no_such_database": "Create the database, or correct its name in the target's environment.",
-    "starting_up": "Wait: the server is starting or recovering and will answer soon.",
-    "too_many_clients": "Close some connections or raise max_connections.",
-    "tls": "Correct sslmode or the certificates in the target's settings.",
-    "driver_missing": "Nothing was read. Inspect again when it is there.",
-    "permission": "Give the target's user the right to read the file or database.",
-}
+__all__ = ["Report", "caution", "judge", "name_some", "plan_of"]
 
 
-def judge(report: Report) -> list[Status]:
+def judge(report: Report, project: Report | None = None, archived: Archived = NOTHING) -> list[Status]:
     """All statuses that hold for one database, worst first."""
+    if report.get("own_database"):
+        return [verdicts_reach.own_database()]
+    project = project or {}
     statuses = [
-        *_own_database(report),
-        *_unreachable(report),
-        *_graph(report),
-        *_conflict(report),
-        *_ghosts(report),
-        *_pending(report),
+        *verdicts_reach.unreachable(report),
+        *verdicts_reach.unreadable(report),
+        *verdicts_files.broken(report),
+        *verdicts_rows.inconsistent(report),
+        *verdicts_files.conflict(report, project),
+        *verdicts_rows.ghosts(report, archived),
+        *verdicts_files.edited(archived),
+        *verdicts_rows.pending(report),
+        *verdicts_files.unmade(project),
+        *verdicts_beside.noted(report),
     ]
-    return sorted(statuses or [_checked(report)], key=lambda status: -RANKS[status.state])
+    if all(status.state == "noted" for status in statuses):
+        statuses.append(checked(report, project, archived))
+    return sorted(statuses, key=lambda status: -RANKS[status.state])
 
 
-def _own_database(report: Report) -> list[Status]:
-    if not report.get("own_database"):
-        return []
-    return [
-        Status(
-            "broken",
-            "This alias is opsdash's own database; opsdash does not operate on itself. Nothing was read.",
-            "Correct the target's environment: DATABASE_URL probably reached it by mistake.",
-            reason="own_database",
-        )
-    ]
-
-
-def _unreachable(report: Report) -> list[Status]:
-    if report.get("reachable", True) or report.get("own_database"):
-        return []
-    reason = str(report.get("reason") or "other")
-    if reason == "engine":
-        return [_no_engine(report)]
-    lack = lack_of(report.get("rights"))
-    return [
-        Status(
-            "unreachable",
-            str(report.get("detail") or "The database did not answer."),
-            str(lack) if lack else UNREACHABLE_NEXT.get(reason, "Correct what these words name."),
-            reason=reason,
-        )
-    ]
-
-
-def _no_engine(report: Report) -> Status:
-    """Its settings are wrong; no server is."""
-    return Status(
-        "broken",
-        str(report.get("detail")),
-        "Nothing was read. Correct ENGINE under DATABASES in its settings, or install what it comes in.",
-        reason="engine",
+def checked(report: Report, project: Report, archived: Archived) -> Status:
+    judged = ["no conflict", "no file missing", "no dependency applied too late"]
+    left = ["drift of the schema"]
+    (judged if archived.judged else left).append("no edited file" if archived.judged else "edited files")
+    asked = unmade_is_known(project)
+    (judged if asked else left).append(
+        "no model without a migration" if asked else "models without a migration"
     )
-
-
-def _graph(report: Report) -> list[Status]:
-    return [_graph_error(error) for error in report.get("errors") or []]
-
-
-def _graph_error(error: Mapping[str, Any]) -> Status:
-    """A file that cannot be imported is broken; files or records that contradict each other, inconsistent."""
-    broken = error["type"] in ("bad_migration", "import")
-    return Status(
-        "broken" if broken else "inconsistent",
-        str(error["message"]),
-        "Django will refuse to migrate until the files or the recorded migrations are put right.",
-        reason=str(error["type"]),
-        evidence=str(error.get("traceback") or ""),
-    )
-
-
-def _conflict(report: Report) -> list[Status]:
-    return [
-        Status(
-            "conflict",
-            f"The app {app} has several leaf migrations: {', '.join(leaves)}.",
-            f"Merge them in the project: python manage.py makemigrations --merge {app}",
-            reason=app,
-        )
-        for app, leaves in sorted((report.get("conflicts") or {}).items())
-    ]
-
-
-def _ghosts(report: Report) -> list[Status]:
-    ghosts = report.get("ghosts") or []
-    if not ghosts:
-        return []
-    return [
-        Status(
-            "ghosts",
-            f"{len(ghosts)} recorded as applied without a file: {name_some(ghosts)}.",
-            "Bring the missing files back (another branch was probably deployed here before).",
-        )
-    ]
-
-
-def _pending(report: Report) -> list[Status]:
-    plan = plan_of(report)
-    blocked = report.get("errors") or report.get("conflicts")
-    missing = " The database's file does not exist; a migrate makes it." if report.get("missing") else ""
-    if not plan or report.get("own_database") or report.get("reachable") is False:
-        return []
-    return [
-        Status(
-            "pending",
-            f"{len(plan)} to apply: {name_some(plan)}.{missing}",
-            "" if blocked else "Read the plan, then start a migrate job.",
-        )
-    ]
-
-
-def _checked(report: Report) -> Status:
     return Status(
         "checked",
         f"Nothing to apply: {len(report.get('applied') or [])} recorded migrations were compared with the "
-        "project's files; no conflict, no file missing, no dependency applied too late.",
-        "Not judged yet: edited files, models without a migration, drift of the schema.",
+        f"project's files; {', '.join(judged)}.",
+        f"Not judged yet: {', '.join(left)}.",
     )
+
+
+def unmade_is_known(project: Report) -> bool:
+    return (project.get("unmade") or {}).get("state") in ("none", "found")
 
 
 def caution(report: Report) -> Lack | None:
@@ -150,8 +68,3 @@ def caution(report: Report) -> Lack | None:
 def plan_of(report: Report) -> list[list[str]]:
     """[[app, name]] in the order in which migrate would apply them."""
     return [[entry["app"], entry["name"]] for entry in report.get("plan") or []]
-
-
-def name_some(migrations: list[list[str]], most: int = 3) -> str:
-    names = ", ".join(f"{app}.{name}" for app, name in migrations[:most])
-    return f"{names} and {len(migrations) - most} more" if len(migrations) > most else names

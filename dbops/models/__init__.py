@@ -4,6 +4,8 @@ from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.plan import Plan
 from dbops.models.probe import Probe
+from dbops.models.snapshot import Snapshot
+from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
 from dbops.models.transcript import TranscriptChunk
@@ -13,9 +15,12 @@ __all__ = [
     "AuditEvent",
     "Inspection",
     "Job",
+    "MigrationSource",
     "Plan",
     "Probe",
+    "SeenMigration",
     "SessionEnding",
+    "Snapshot",
     "Step",
     "Target",
     "TargetDatabase",

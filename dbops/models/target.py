@@ -7,7 +7,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
 
-from dbops.models.status import Status
+from dbops.models.status import RANKS, Status
 from dbops.sealing import seal, unseal
 
 NAME = RegexValidator(
@@ -20,6 +20,18 @@ ALIAS = re.compile(r"(?!\.{1,2}$)[^/\0]+")
 WITH_GUARD = ("postgresql", "sqlite")
 WITHOUT_UNDO = ("mysql", "oracle")
 VARIABLE = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "A variable's name has letters, digits and _.")
+
+
+def states_of_statuses() -> models.GeneratedField:
+    """The states of the `statuses` beside it, in their order, kept by the database itself: what the overview
+    filters and sorts by, without reading the evidence."""
+    states = models.Func(
+        "statuses",
+        models.Value("$[*].state"),
+        function="jsonb_path_query_array",
+        output_field=models.JSONField(),
+    )
+    return models.GeneratedField(expression=states, output_field=models.JSONField(), db_persist=True)
 
 
 def default_launcher() -> list[str]:
@@ -74,8 +86,14 @@ class Target(models.Model):
     # The latest inspection: when it began, what it met before it came to any database, the versions there.
     inspected_at = models.DateTimeField(null=True, blank=True, editable=False)
     statuses = models.JSONField(default=list, blank=True, editable=False)
+    states = states_of_statuses()
     python_version = models.CharField(max_length=50, blank=True, editable=False)
     django_version = models.CharField(max_length=50, blank=True, editable=False)
+    # Fast refresh: when one was begun (single flight), when the latest that worked for all its databases was.
+    refresh_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
+    refreshed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why there is none, in words; "" where it works or was not tried.
+    refresh_refused = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -165,9 +183,14 @@ class TargetDatabase(models.Model):
     identity = models.CharField(max_length=1000, blank=True, db_index=True)
     sealed_connection = models.TextField(blank=True, editable=False)
     statuses = models.JSONField(default=list, blank=True)
+    states = states_of_statuses()
     pending_count = models.PositiveIntegerField(default=0)
     applied_count = models.PositiveIntegerField(default=0)
     inspected_at = models.DateTimeField(null=True, blank=True)
+    # The latest fast refresh since then, and what it found otherwise than the inspection:
+    # dbops.inspection.fresh.
+    refreshed_at = models.DateTimeField(null=True, blank=True)
+    fresh = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["target__name", "alias"]
@@ -198,4 +221,6 @@ class TargetDatabase(models.Model):
         return [Status.from_json(cast("dict[str, Any]", entry)) for entry in self.statuses]
 
     def judge(self, statuses: list[Status]) -> None:
-        self.statuses = [status.to_json() for status in statuses]
+        """Keep what was found (unsaved), the worst first: the overview sorts by the first."""
+        worst_first = sorted(statuses, key=lambda status: -RANKS[status.state])
+        self.statuses = [status.to_json() for status in worst_first]

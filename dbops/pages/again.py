@@ -6,7 +6,7 @@ from dbops import conf
 from dbops.access import Role
 from dbops.again import why_not_again
 from dbops.elsewhere import same_database_is_known
-from dbops.inspection.knowledge import latest_done, report_of
+from dbops.inspection.knowledge import latest_done, report_now
 from dbops.inspection.plans import current
 from dbops.models import AuditEvent, Inspection, Job, Plan, Target
 from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in
@@ -104,7 +104,7 @@ class AgainPage:
         return None if recorded is None else self._recorded(recorded, now=False)
 
     def _recorded(self, pairs: Pairs, *, now: bool) -> Pairs | None:
-        report = report_of(self.inspection, self.job.database.alias)
+        report = report_now(self.job.database, self.inspection)
         if not report.get("reachable"):
             return None
         there = [list(row[:2]) for row in report.get("applied") or []]

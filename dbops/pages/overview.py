@@ -1,7 +1,8 @@
-"""The overview: every target database with its status, worst first."""
+"""The overview: every target database with its status; one page of them is read."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import OuterRef, Subquery
@@ -9,16 +10,15 @@ from django.db.models import OuterRef, Subquery
 from dbops import conf
 from dbops.access import Role
 from dbops.inspection.knowledge import database_statuses, target_statuses
-from dbops.models import Job, Target, TargetDatabase
-from dbops.models.status import Status, worst_rank
+from dbops.models import Job, Target, TargetDatabase, clock
+from dbops.models.status import STATES, Status
+from dbops.pages.overview_query import SORTS, Counts, Wanted, count, keys
 from dbops.probes.knowledge import Readiness, readiness_of
 
-TROUBLE = {"broken", "unreachable", "inconsistent", "conflict", "ghosts"}
 WORDS = {"conflict": "in conflict"}
-# Of equally bad ones, what hurts most comes first.
-ENVIRONMENTS = ("production", "staging", "development")
 # The end of an index a database: the history of jobs is not read.
 LATEST = Job.objects.filter(database=OuterRef("pk")).order_by("-id").values("pk")[:1]
+Key = tuple[int, int | None]
 
 
 @dataclass(frozen=True)
@@ -41,45 +41,105 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Sort:
+    """One way to sort, as a link of a column's header."""
+
+    # "" where the list is not sorted by it; else as aria-sort has it.
+    direction: str
+    # What a click asks for: the other way round, where it is sorted by this already.
+    next: str
+
+
+@dataclass(frozen=True)
+class StateCount:
+    state: str
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True)
 class OverviewPage:
     rows: "Page[Row]"
-    total: int
-    q: str
-    environment: str
-    status: str
+    counts: Counts
+    wanted: Wanted
     role: Role
 
     @property
-    def is_filtered(self) -> bool:
-        return bool(self.q or self.environment or self.status)
+    def sorts(self) -> dict[str, Sort]:
+        return {name: _sort(name, self.wanted.sort) for name in SORTS}
+
+    @property
+    def states(self) -> list[StateCount]:
+        """Those that are there, and the chosen one, the worst first."""
+        chosen, by_state = self.wanted.status, self.counts.by_state
+        return [
+            StateCount(state, by_state[state], state == chosen)
+            for state in STATES
+            if by_state[state] or state == chosen
+        ]
 
 
-def overview_page(role: Role, *, q: str, environment: str, status: str, page: int) -> OverviewPage:
-    rows = sorted(all_rows(role), key=_urgency)
-    matching = [row for row in rows if _matches(row, q, environment, status)]
-    shown = Paginator(matching, conf.knob("PAGE_SIZE")).get_page(page)
-    return OverviewPage(shown, len(rows), q, environment, status, role)
+def _sort(name: str, sort: str) -> Sort:
+    direction = {name: "ascending", f"-{name}": "descending"}.get(sort, "")
+    return Sort(direction, f"-{name}" if direction == "ascending" else name)
 
 
-def _urgency(row: Row) -> tuple[int, int, str]:
-    return -worst_rank(row.statuses), ENVIRONMENTS.index(row.target.environment), row.target.name
+def overview_page(role: Role, wanted: Wanted) -> OverviewPage:
+    now = clock.now()
+    counts = count(wanted, now)
+    matching = _Matching(role, wanted, now, counts.matching)
+    shown: Page[Row] = Paginator(matching, conf.knob("PAGE_SIZE")).get_page(wanted.page)  # type: ignore[arg-type]
+    return OverviewPage(shown, counts, wanted, role)
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """What a paginator cuts a page from: counted already, and read only where it is cut."""
+
+    role: Role
+    wanted: Wanted
+    now: datetime
+    matching: int
+
+    def count(self) -> int:
+        return self.matching
+
+    def __len__(self) -> int:
+        return self.matching
+
+    def __getitem__(self, cut: slice) -> list[Row]:
+        return rows_of(self.role, list(keys(self.wanted, self.now)[cut]), self.now)
 
 
 def all_rows(role: Role) -> list[Row]:
-    databases: dict[int, list[TargetDatabase]] = {}
-    shown = TargetDatabase.objects.filter(in_settings=True).select_related("target", "probe")
-    last_job_ids = []
-    for database in shown.annotate(last_job_id=Subquery(LATEST)):
-        databases.setdefault(database.target_id, []).append(database)
-        last_job_ids.append(database.last_job_id)
-    jobs = jobs_by_database(last_job_ids)
+    """Unpaged, by name: for the shell."""
+    now = clock.now()
+    return sorted(
+        rows_of(role, list(keys(Wanted(), now)), now),
+        key=lambda row: (row.target.name, row.database.alias if row.database else ""),
+    )
+
+
+def rows_of(role: Role, shown: list[Key], now: datetime) -> list[Row]:
+    """The rows of these (target, database), in their order; a database that was taken away meanwhile is left
+    out."""
+    databases = _databases([database_id for _, database_id in shown if database_id])
+    bare = Target.objects.in_bulk([target_id for target_id, database_id in shown if not database_id])
+    jobs = jobs_by_database([database.last_job_id for database in databases.values()])
     rows = []
-    for target in Target.objects.all():
-        mine = databases.get(target.pk, [])
-        rows += [_database_row(role, target, database, jobs.get(database.pk)) for database in mine]
-        if not mine:
-            rows.append(_bare_row(target))
+    for target_id, database_id in shown:
+        if database := databases.get(database_id or 0):
+            rows.append(_database_row(role, database, jobs.get(database.pk), now))
+        elif target := bare.get(target_id):
+            rows.append(_bare_row(target, now))
     return rows
+
+
+def _databases(ids: list[int]) -> dict[int, Any]:
+    read = TargetDatabase.objects.filter(pk__in=ids).select_related("target", "probe").order_by()
+    return {
+        found.pk: found for found in read.defer("sealed_connection").annotate(last_job_id=Subquery(LATEST))
+    }
 
 
 def jobs_by_database(ids: list[int | None]) -> dict[int, Job]:
@@ -90,10 +150,10 @@ def jobs_by_database(ids: list[int | None]) -> dict[int, Job]:
     return {job.database_id: job for job in jobs}
 
 
-def _database_row(role: Role, target: Target, database: TargetDatabase, job: Job | None) -> Row:
-    statuses = database_statuses(database)
+def _database_row(role: Role, database: TargetDatabase, job: Job | None, now: datetime) -> Row:
+    statuses = database_statuses(database, now)
     return Row(
-        target=target,
+        target=database.target,
         database=database,
         statuses=statuses,
         last_job=job,
@@ -102,8 +162,8 @@ def _database_row(role: Role, target: Target, database: TargetDatabase, job: Job
     )
 
 
-def _bare_row(target: Target) -> Row:
-    return Row(target, None, target_statuses(target), None, target.inspected_at, "no database known yet")
+def _bare_row(target: Target, now: datetime) -> Row:
+    return Row(target, None, target_statuses(target, now), None, target.inspected_at, "no database known yet")
 
 
 def why_not_migrate(role: Role, database: TargetDatabase, statuses: list[Status], job: Job | None) -> str:
@@ -118,16 +178,7 @@ def why_not_migrate(role: Role, database: TargetDatabase, statuses: list[Status]
     if stopped := states & {"broken", "unreachable", "inconsistent", "conflict"}:
         return f"not while it is {WORDS.get(state := sorted(stopped)[0], state)}"
     if "pending" not in states:
-        return "nothing to apply" if "checked" in states else "not known what to apply"
+        return "nothing to apply" if states - {"unknown"} else "not known what to apply"
     if role < Role.OPERATOR:
         return "needs the role operator"
     return ""
-
-
-def _matches(row: Row, q: str, environment: str, status: str) -> bool:
-    words = f"{row.target.name} {row.target.label} {row.database.name if row.database else ''}".lower()
-    return (
-        all(word in words for word in q.lower().split())
-        and (not environment or row.target.environment == environment)
-        and (not status or status in row.states or (status == "trouble" and bool(row.states & TROUBLE)))
-    )

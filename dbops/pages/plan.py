@@ -12,7 +12,7 @@ from django.core.paginator import Page, Paginator
 from dbops import conf
 from dbops.access import Role
 from dbops.inspection import plan_of, schema_diff
-from dbops.inspection.knowledge import database_statuses, latest_done, migrations_by_app, report_of
+from dbops.inspection.knowledge import database_statuses, latest_done, migrations_by_app, report_now
 from dbops.inspection.plans import why_outdated
 from dbops.inspection.schema_diff import SchemaDiff
 from dbops.inspection.table_change import CHANGED, CREATED, DROPPED, TableChange, number
@@ -253,7 +253,7 @@ def _page(
     role: Role, database: TargetDatabase, plan: Plan | None, shown: Shown, recent: list[Plan]
 ) -> PlanPage:
     inspection = latest_done(database.target)
-    report = report_of(inspection, database.alias)
+    report = report_now(database, inspection)
     statuses = database_statuses(database)
     active = Job.objects.active().filter(database=database, changing=True).first()
     served = services([database.target.queue, database.target.inspect_queue])

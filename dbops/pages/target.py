@@ -1,20 +1,26 @@
 """The page of a target: its databases, their migrations and plan, its jobs; and the form of a migrate job."""
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.db.models import F
 
 from dbops.access import Role
 from dbops.inspection import Lack, caution, plan_of
+from dbops.inspection.graph import Key
 from dbops.inspection.knowledge import (
     Migration,
     database_statuses,
     latest_done,
     migrations_by_app,
-    report_of,
+    report_now,
     target_statuses,
 )
 from dbops.inspection.plans import why_outdated
-from dbops.models import Inspection, Job, Plan, Target, TargetDatabase
+from dbops.models import Inspection, Job, Plan, SeenMigration, Target, TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
@@ -32,7 +38,26 @@ class App:
 
     @property
     def pending(self) -> int:
-        return sum(not migration.applied for migration in self.migrations)
+        return sum(migration.pending for migration in self.migrations)
+
+    @property
+    def is_marked(self) -> bool:
+        """Something of it is to be seen at once."""
+        looks = {mark.look for migration in self.migrations for mark in migration.marks}
+        return bool(self.pending or looks - {"noted"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report tells beside the verdicts."""
+
+    schema: str
+    # [{schema, recorded, pending, unknown, current}]; [] where there is one.
+    schemas: list[dict[str, Any]]
+    same_as: list[str]
+    # Why models without a migration could not be looked for; "" where they could.
+    unmade_problem: str
+    unmade_evidence: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,16 @@ class DatabasePart:
     migrate_refused: str
     # What its role lacks for a migrate, as the latest complete inspection found it.
     caution: Lack | None
+    facts: Facts
+
+    @property
+    def rows_at(self) -> datetime | None:
+        """When what is applied was read."""
+        return self.database.refreshed_at or self.reported_at
+
+    @property
+    def is_refreshed(self) -> bool:
+        return bool(self.database.refreshed_at)
 
     @property
     def readiness(self) -> Readiness | None:
@@ -98,7 +133,11 @@ def target_page(role: Role, target: Target) -> TargetPage:
         .order_by("-id")[:JOBS_SHOWN]
     )
     active = active_jobs(databases)
-    parts = [_part(role, database, inspection, active.get(database.pk)) for database in databases]
+    edited = edited_of(databases)
+    parts = [
+        _part(role, database, inspection, active.get(database.pk), edited[database.pk])
+        for database in databases
+    ]
     return TargetPage(
         target,
         inspection,
@@ -121,22 +160,51 @@ def active_jobs(databases: list[TargetDatabase]) -> dict[int, Job]:
 
 
 def database_part(role: Role, database: TargetDatabase, inspection: Inspection | None) -> DatabasePart:
-    return _part(role, database, inspection, active_jobs([database]).get(database.pk))
+    active, edited = active_jobs([database]), edited_of([database])
+    return _part(role, database, inspection, active.get(database.pk), edited[database.pk])
 
 
 def _part(
-    role: Role, database: TargetDatabase, inspection: Inspection | None, active: Job | None
+    role: Role,
+    database: TargetDatabase,
+    inspection: Inspection | None,
+    active: Job | None,
+    edited: Collection[Key],
 ) -> DatabasePart:
-    report = report_of(inspection, database.alias)
+    report = report_now(database, inspection)
     statuses = database_statuses(database)
+    apps = migrations_by_app(report, edited)
     return DatabasePart(
         database=database,
         statuses=statuses,
-        apps=[App(label, migrations) for label, migrations in migrations_by_app(report).items()],
+        apps=[App(label, migrations) for label, migrations in apps.items()],
         plan=[(app, name) for app, name in plan_of(report)],
         reported_at=inspection.started_at if inspection and report else None,
         migrate_refused=why_not_migrate(role, database, statuses, active),
         caution=caution(report),
+        facts=facts_of(report, (inspection and inspection.report) or {}),
+    )
+
+
+def edited_of(databases: list[TargetDatabase]) -> dict[int, set[Key]]:
+    """The applied migrations of each whose file is another now."""
+    found: dict[int, set[Key]] = defaultdict(set)
+    applied = SeenMigration.objects.filter(database__in=databases, applied=True)
+    for row in applied.exclude(hash=F("hash_now")):
+        if row.is_edited:
+            found[row.database_id].add((row.app, row.name))
+    return found
+
+
+def facts_of(report: Mapping[str, Any], project: Mapping[str, Any]) -> Facts:
+    unmade = project.get("unmade") or {}
+    asked = {"refused": "refused to be asked", "failed": "failed"}.get(str(unmade.get("state")))
+    return Facts(
+        schema=str(report.get("schema") or ""),
+        schemas=list(report.get("schemas") or []),
+        same_as=list(report.get("same_as") or []),
+        unmade_problem=f"the project's makemigrations {asked}" if asked else "",
+        unmade_evidence=str(unmade.get("traceback") or unmade.get("words") or ""),
     )
 
 

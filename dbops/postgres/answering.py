@@ -43,7 +43,7 @@ async def ask(parameters: Parameters) -> Answer | Unreachable:
     began = time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_S):
-            connection = await _connect(parameters)
+            connection = await connect(parameters)
     except TimeoutError:
         return Unreachable("timeout", f"No connection within {CONNECT_S:g} s.")
     except (psycopg.ProgrammingError, ValueError) as error:
@@ -60,39 +60,39 @@ async def ask(parameters: Parameters) -> Answer | Unreachable:
         await connection.close()
 
 
-async def _connect(parameters: Parameters) -> AsyncConnection:
+async def connect(parameters: Parameters) -> AsyncConnection:
     arguments: dict[str, Any] = dict(parameters)
     return await AsyncConnection.connect(**arguments, prepare_threshold=None)
 
 
 async def _read(connection: AsyncConnection, began: float) -> Answer:
     await connection.set_read_only(True)
-    with _hung_up_after(SILENCE_S, connection):
+    with hung_up_after(SILENCE_S, connection):
         await connection.execute(LIMIT)
-        version, in_recovery = await _row(connection, SERVER)
+        version, in_recovery = await row(connection, SERVER)
         latency_ms = round(1000 * (time.monotonic() - began))
-        identity = await _identity(connection)
+        identity = await identity_of(connection)
         # Left in a transaction, a pooler would throw its connection away.
         await connection.rollback()
     return Answer(identity, str(version), bool(in_recovery), latency_ms)
 
 
-async def _identity(connection: AsyncConnection) -> str:
+async def identity_of(connection: AsyncConnection) -> str:
     try:
-        system, oid = await _row(connection, IDENTITY)
+        system, oid = await row(connection, IDENTITY)
     except psycopg.errors.InsufficientPrivilege:
         return ""
     return written(str(system), str(oid))
 
 
-async def _row(connection: AsyncConnection, query: str) -> tuple[object, ...]:
+async def row(connection: AsyncConnection, query: str) -> tuple[object, ...]:
     row = await (await connection.execute(query.encode())).fetchone()
     assert row is not None
     return row
 
 
 @contextlib.contextmanager
-def _hung_up_after(seconds: float, connection: AsyncConnection) -> Iterator[None]:
+def hung_up_after(seconds: float, connection: AsyncConnection) -> Iterator[None]:
     """Cut the connection when the time is over, and raise TimeoutError then.
 
     Cancelling the task instead would have psycopg ask the silent server to cancel, for many seconds.

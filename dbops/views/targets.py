@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -10,6 +10,7 @@ from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, tar
 from dbops.forms import MigrateForm
 from dbops.inspection.plans import current
 from dbops.models import TargetDatabase
+from dbops.pages.migration import migration_page
 from dbops.pages.target import MigratePage, migrate_page, target_page
 from dbops.views.answers import page_or_fragment
 
@@ -19,6 +20,15 @@ from dbops.views.answers import page_or_fragment
 def target(request: OpsRequest, name: str) -> HttpResponse:
     context = {"page": target_page(request.role, target_or_404(name))}
     return page_or_fragment(request, "pages/target.html", "_fragments/target_databases.html", context)
+
+
+@require_GET
+@needs(Role.VIEWER)
+def migration(request: OpsRequest, name: str, alias: str, app: str, migration: str) -> HttpResponse:
+    page = migration_page(request.role, database_or_404(name, alias), app, migration)
+    if page is None:
+        raise Http404(f"Nothing is known of a migration {app}.{migration} of {name}/{alias}.")
+    return render(request, "pages/migration.html", {"page": page})
 
 
 @require_POST

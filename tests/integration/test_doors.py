@@ -21,9 +21,12 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "target": (lambda job: [job.database.target.name], Role.VIEWER, "get"),
     "inspections": (lambda job: [job.database.target.name], Role.OPERATOR, "post"),
     "migrate": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "get"),
+    "graph": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
     "newest_plan": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
     "plans": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "post"),
     "plan": (lambda job: [job.database.target.name, job.database.alias, plan_of(job)], Role.VIEWER, "get"),
+    "compare": (lambda job: [], Role.VIEWER, "get"),
+    "snapshots": (lambda job: [], Role.OPERATOR, "post"),
     "jobs": (lambda job: [], Role.VIEWER, "get"),
     "job": (lambda job: [job.pk], Role.VIEWER, "get"),
     "again": (lambda job: [job.pk], Role.OPERATOR, "get"),
@@ -43,7 +46,7 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
 }
 OPEN = {"login", "logout"}
 # What the job's state or the missing reason refuses was let in: its own tests are about that.
-LET_IN = {"resolution": (422,), "record": (404,), "invalid_index": (404,)}
+LET_IN = {"snapshots": (422,), "resolution": (422,), "record": (404,), "invalid_index": (404,)}
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
 
 

@@ -201,17 +201,6 @@ def test_many_rows_are_paged(operator: Client, known: Callable[..., TargetDataba
 OVERHEAD = 3
 
 
-@pytest.mark.parametrize("targets", [1, 30])
-def test_the_overview_asks_as_much_for_thirty_targets_as_for_one(
-    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, targets: int,
-    django_assert_num_queries: Any,
-) -> None:  # fmt: skip
-    for number in range(targets):
-        make_job(known(f"shop-{number}", "pending"))
-    with django_assert_num_queries(OVERHEAD + 3):
-        operator.get("/")
-
-
 def test_the_overview_does_not_read_the_history(
     operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
 ) -> None:

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
     operations = [{operations}]
 """
 
-CREATE_ITEM = 'migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("n", models.IntegerField(null=True))])'
+CREATE_ITEM = 'migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True, serialize=False)), ("n", models.IntegerField(null=True))])'
 ADD_NAME = 'migrations.AddField("Item", "name", models.CharField(max_length=10, null=True))'
 ADD_PRICE = 'migrations.AddField("Item", "price", models.IntegerField(null=True))'
 

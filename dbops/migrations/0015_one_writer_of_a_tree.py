@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0012_plans"),
+        ("dbops", "0014_seen_migrations"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,229 @@
+"""The archive of migrations' sources: what every file was when it was applied, in a constant number of
+queries.
+
+Two inspections at once: of one target's, that which comes later waits for the other at the target's row
+(inspect); texts are shared by all targets and only ever added, those that exist already are no error.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from django.utils.dateparse import parse_datetime
+
+from dbops.inspection.archived import NOTHING, Archived, Edit, Key
+from dbops.inspection.clean import Clean
+from dbops.inspection.differences import only_looks, unified
+from dbops.inspection.verdicts_files import broken
+from dbops.inspection.verdicts_reach import has_records
+from dbops.models import MigrationSource, SeenMigration, Target, TargetDatabase
+
+# As long as Django lets a name be; a longer one, in a SQLite file, is nobody's.
+LONGEST = 255
+# What is put in anew is referred to within an inspection's time.
+KEPT_FOR = timedelta(days=1)
+THINNED_AT_ONCE = 500
+CHANGED = ["applied", "applied_at", "hash", "hash_now", "seen_before", "frozen_at"]
+
+
+def known_sources(target: Target) -> list[str]:
+    """Hashes whose text need not be sent: of the files that this target had when it was inspected last."""
+    mine = SeenMigration.objects.filter(database__target=target).exclude(hash_now="").values("hash_now")
+    return sorted(MigrationSource.objects.filter(hash__in=mine).values_list("hash", flat=True))
+
+
+def remember(
+    database: TargetDatabase, report: Mapping[str, Any], project: Mapping[str, Any], at: datetime
+) -> Archived:
+    """Keep what an inspection saw of one database; what the archive says of it. NOTHING where it cannot say:
+    a report without hashes, files that cannot be read, a database that does not tell what is applied."""
+    if not is_told(report, project):
+        return NOTHING
+    rows = keep_seen(database, sighting(project["disk"], report.get("applied") or [], at))
+    return archived(rows, report.get("ghosts") or [])
+
+
+def is_told(report: Mapping[str, Any], project: Mapping[str, Any]) -> bool:
+    return project.get("disk") is not None and has_records(report) and not broken(report)
+
+
+def keep_sources(sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: datetime) -> None:
+    """Add texts. One that another target brought is cleaned of this one's secrets as well."""
+    texts = {hash_: clean(source["text"]) for hash_, source in sources.items() if hash_}
+    rows = [
+        MigrationSource(hash=hash_, text=texts[hash_], cut=bool(sources[hash_].get("cut")), first_seen_at=now)
+        # In one order, so that two who add the same never wait for each other.
+        for hash_ in sorted(texts)
+    ]
+    there = list(MigrationSource.objects.filter(hash__in=texts).order_by("hash")) if rows else []
+    MigrationSource.objects.bulk_create(rows, ignore_conflicts=True)
+    for row in there:
+        if (cleaned := clean(row.text)) != row.text:
+            MigrationSource.objects.filter(pk=row.pk).update(text=cleaned)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What an inspection saw of one database. `files`: hash by migration; `rows`: when it was
+    applied, by migration."""
+
+    files: Mapping[Key, str]
+    rows: Mapping[Key, datetime | None]
+    at: datetime
+
+    @property
+    def keys(self) -> list[Key]:
+        found = dict.fromkeys([*self.files, *self.rows])
+        return [key for key in found if len(key[0]) <= LONGEST and len(key[1]) <= LONGEST]
+
+
+def sighting(disk: Sequence[Mapping[str, Any]], applied: Iterable[Sequence[Any]], at: datetime) -> Sighting:
+    files = {(one["app"], one["name"]): str(one.get("hash") or "") for one in disk}
+    rows = {(app, name): moment_of(when) for app, name, when in applied}
+    return Sighting(files, rows, at)
+
+
+def moment_of(text: Any) -> datetime | None:
+    """An aware moment of a report; a target without USE_TZ tells its local time, which is not known here."""
+    try:
+        found = parse_datetime(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The rows of one database as they are to be, and which of them are to be written or taken away."""
+
+    rows: list[SeenMigration]
+    written: list[SeenMigration]
+    lost: list[int]
+
+
+def keep_seen(database: TargetDatabase, seen: Sighting) -> list[SeenMigration]:
+    """Bring the rows of one database up to what was seen, and give them back."""
+    followed = follow(database, SeenMigration.objects.filter(database=database), seen)
+    write([followed])
+    return followed.rows
+
+
+def follow(database: TargetDatabase, known: Iterable[SeenMigration], seen: Sighting) -> Followed:
+    there = {(row.app, row.name): row for row in known}
+    new = [_first(database, key, seen) for key in seen.keys if key not in there]
+    changed = [there[key] for key in seen.keys if key in there and _follow(there[key], key, seen)]
+    lost = [row.pk for key, row in there.items() if key not in seen.files and key not in seen.rows]
+    rows = [*new, *(row for row in there.values() if row.pk not in lost)]
+    return Followed(rows, [*new, *map(_copy, changed)], lost)
+
+
+def write(followed: Sequence[Followed]) -> None:
+    written = [row for one in followed for row in one.written]
+    lost = [pk for one in followed for pk in one.lost]
+    if written:
+        SeenMigration.objects.bulk_create(
+            written,
+            update_conflicts=True,
+            unique_fields=["database", "app", "name"],
+            update_fields=CHANGED,
+        )
+    if lost:
+        SeenMigration.objects.filter(pk__in=lost).delete()
+
+
+def _copy(row: SeenMigration) -> SeenMigration:
+    """To be written over the row itself: without its key."""
+    names = ("database_id", "app", "name", "first_seen_at", *CHANGED)
+    return SeenMigration(**{name: getattr(row, name) for name in names})
+
+
+def _first(database: TargetDatabase, key: Key, seen: Sighting) -> SeenMigration:
+    applied, file = key in seen.rows, seen.files.get(key, "")
+    return SeenMigration(
+        database=database,
+        app=key[0],
+        name=key[1],
+        applied=applied,
+        applied_at=seen.rows.get(key),
+        hash=file,
+        hash_now=file,
+        first_seen_at=seen.at,
+        frozen_at=seen.at if applied else None,
+    )
+
+
+def _follow(row: SeenMigration, key: Key, seen: Sighting) -> bool:
+    """Make the row be what is seen now; whether that changed it."""
+    before = [getattr(row, name) for name in CHANGED]
+    file = seen.files.get(key, "")
+    if key not in seen.rows:
+        row.applied, row.applied_at, row.frozen_at = False, None, None
+        row.hash, row.seen_before = file, False
+    elif not row.applied or row.applied_at != seen.rows[key] or not row.hash:
+        _freeze(row, file, seen.rows[key], seen.at)
+    row.hash_now = file
+    return before != [getattr(row, name) for name in CHANGED]
+
+
+def _freeze(row: SeenMigration, file: str, applied_at: datetime | None, at: datetime) -> None:
+    """It was applied since it was seen last, or again. A text of before is that of then only where it is the
+    same still."""
+    same = bool(file) and row.hash == file
+    row.seen_before = same and (not row.applied or row.seen_before)
+    row.applied, row.applied_at, row.frozen_at = True, applied_at, at
+    row.hash = file or row.hash
+
+
+def archived(rows: Iterable[SeenMigration], ghosts: Iterable[Sequence[str]]) -> Archived:
+    """What the archive says of one database: edits with their diffs, sources of files that are gone."""
+    rows = list(rows)
+    edited = [row for row in rows if row.is_edited]
+    gone = {(app, name) for app, name in ghosts}
+    lost = [row for row in rows if (row.app, row.name) in gone and row.hash]
+    texts = texts_of([hash_ for row in edited for hash_ in (row.hash, row.hash_now)] + [r.hash for r in lost])
+    return Archived(
+        edits=[edit_of(row, texts) for row in sorted(edited, key=str)],
+        gone={(row.app, row.name): texts[row.hash].text for row in lost if row.hash in texts},
+        judged=True,
+    )
+
+
+def texts_of(hashes: Iterable[str]) -> dict[str, MigrationSource]:
+    wanted = {hash_ for hash_ in hashes if hash_}
+    if not wanted:
+        return {}
+    return {source.hash: source for source in MigrationSource.objects.filter(hash__in=wanted)}
+
+
+def edit_of(row: SeenMigration, texts: Mapping[str, MigrationSource]) -> Edit:
+    then, now = texts.get(row.hash), texts.get(row.hash_now)
+    problem, diff, looks = "", "", False
+    if then is None or now is None:
+        problem = "The change cannot be shown: the text of one of the two files is not in the archive."
+    else:
+        diff = unified(then.text, now.text, f"{row.app}.{row.name}")
+        looks = only_looks(then.text, now.text) and not (then.cut or now.cut)
+        problem = "" if diff else _no_line(then.cut or now.cut)
+    return Edit(row.app, row.name, row.applied_at, diff, looks, problem, row.seen_before)
+
+
+def _no_line(cut: bool) -> str:
+    where = "behind the part that is kept" if cut else "in what is hidden here, or in the ends of lines"
+    return f"The file is another; it differs {where}."
+
+
+def thin() -> None:
+    """Take away texts that nothing refers to any more."""
+    old = MigrationSource.objects.filter(
+        ~Exists(SeenMigration.objects.filter(hash=OuterRef("hash"))),
+        ~Exists(SeenMigration.objects.filter(hash_now=OuterRef("hash"))),
+        first_seen_at__lt=Now() - KEPT_FOR,
+    )
+    with transaction.atomic():
+        # Skips what another one takes away just now.
+        found = old.order_by("hash").select_for_update(skip_locked=True)[:THINNED_AT_ONCE]
+        MigrationSource.objects.filter(pk__in=[row.pk for row in found.only("pk")]).delete()
