@@ -80,7 +80,9 @@ faults-fast: .venv/.ready-for-test
 # What docs/benchmarks.md has its figures from.
 benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.migrate $(ARGS)
+	$(WITH_SERVICES) -- python -m benchmarks.refresh
 	$(WITH_SERVICES) -- python -m benchmarks.overview
+	$(WITH_SERVICES) -- python -m benchmarks.inspection
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

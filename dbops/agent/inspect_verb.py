@@ -157,23 +157,28 @@ class Reading:
     def report(self, alias: str) -> dict[str, Any]:
         """All that BLANK names: who it is, whether it answers, its history."""
         connection, reason, detail = databases.reach(alias)
-        facts = {**BLANK, **names(alias), "vendor": connection.vendor if connection is not None else ""}
+        blank = {**BLANK, **names(alias), "vendor": connection.vendor if connection is not None else ""}
+        facts = dict(blank)
         try:
             if not reason:
-                facts.update(self.read(connection))
+                facts.update(self.about(connection))
+                if not facts["own_database"]:
+                    facts.update(self.migrations(connection))
                 return facts
         except records.Unreadable as problem:
+            # Who it is was read and stays true.
             error = problem.__cause__ or problem
-            facts["records_problem"] = records.problem(error)
             reason, detail = unreachable.reason(connection, error), clean(error)
-            facts["rights"] = rights.denied(connection, error)
+            told = {"records_problem": records.problem(error), "rights": rights.denied(connection, error)}
+            facts.update(told, reachable=False)
         except DatabaseError as problem:
             # It answered and then did not: half a reading does not count as one.
             reason, detail = unreachable.reason(connection, problem), clean(problem)
-            facts["rights"] = rights.denied(connection, problem)
+            facts = {**blank, "rights": rights.denied(connection, problem)}
         return {**facts, "reason": reason, "detail": detail, **History(None, [], self.disk).facts()}
 
-    def read(self, connection: Any) -> dict[str, Any]:
+    def about(self, connection: Any) -> dict[str, Any]:
+        """Who it is and who is at work there. Of opsdash's own database no more than that it is."""
         identity = databases.identity(connection)
         if self.forbidden and identity == self.forbidden:
             return {"reachable": True, "identity": identity, "own_database": True}
@@ -186,7 +191,6 @@ class Reading:
             "job_sessions": job_sessions(connection, self.announced),
             "rights": rights.lacking(connection),
             **databases.server(connection),
-            **self.migrations(connection),
             **schemas.facts(connection, self.disk),
         }
 

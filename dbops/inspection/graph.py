@@ -5,6 +5,7 @@ The rules are those of django.db.migrations.loader, graph and executor; a proper
 Django's own over random histories. Since Django 6.0 a squash may replace a squash (loader.replace_migration).
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -388,6 +389,6 @@ def _file(one: Mapping[str, Any]) -> File:
 
 
 def version_of(text: str) -> tuple[int, int]:
-    """ "6.0.1" -> (6, 0); (0, 0) where it says nothing."""
-    parts = text.split(".")[:2]
-    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(map(str.isdigit, parts)) else (0, 0)
+    """ "6.0.1" or "6.1a1" -> (6, 0), (6, 1); (0, 0) where it says nothing."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

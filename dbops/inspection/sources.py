@@ -5,6 +5,7 @@ Two inspections at once: of one target's, that which comes later waits for the o
 (inspect); texts are shared by all targets and only ever added, those that exist already are no error.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from dbops.models import MigrationSource, SeenMigration, Target, TargetDatabase
 
 # As long as Django lets a name be; a longer one, in a SQLite file, is nobody's.
 LONGEST = 255
+HASH = re.compile(r"[0-9a-f]{64}")
 # What is put in anew is referred to within an inspection's time.
 KEPT_FOR = timedelta(days=1)
 THINNED_AT_ONCE = 500
@@ -53,7 +55,7 @@ def is_told(report: Mapping[str, Any], project: Mapping[str, Any]) -> bool:
 
 def keep_sources(sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: datetime) -> None:
     """Add texts. One that another target brought is cleaned of this one's secrets as well."""
-    texts = {hash_: clean(source["text"]) for hash_, source in sources.items() if hash_}
+    texts = {hash_: clean(source["text"]) for hash_, source in sources.items() if HASH.fullmatch(hash_)}
     rows = [
         MigrationSource(hash=hash_, text=texts[hash_], cut=bool(sources[hash_].get("cut")), first_seen_at=now)
         # In one order, so that two who add the same never wait for each other.
@@ -82,9 +84,15 @@ class Sighting:
 
 
 def sighting(disk: Sequence[Mapping[str, Any]], applied: Iterable[Sequence[Any]], at: datetime) -> Sighting:
-    files = {(one["app"], one["name"]): str(one.get("hash") or "") for one in disk}
+    files = {(one["app"], one["name"]): hash_of(one) for one in disk}
     rows = {(app, name): moment_of(when) for app, name, when in applied}
     return Sighting(files, rows, at)
+
+
+def hash_of(one: Mapping[str, Any]) -> str:
+    """As the agent tells it; what is no hash is taken for none."""
+    found = str(one.get("hash") or "")
+    return found if HASH.fullmatch(found) else ""
 
 
 def moment_of(text: Any) -> datetime | None:

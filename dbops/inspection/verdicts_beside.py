@@ -61,7 +61,7 @@ def _unrecorded(squashes: list[Mapping[str, Any]]) -> list[Status]:
     return [
         Status(
             "noted",
-            f"All that {name_some(_names(squashes))} stands for is applied; the squash itself is not recorded.",
+            f"All that {name_some(_names(squashes))} stands for is applied; itself it is not recorded.",
             "Any migrate records it. Until then the single files must stay.",
             reason="squash_unrecorded",
             evidence=evidence(line for squash in squashes for line in _parts(squash)),

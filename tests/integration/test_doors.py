@@ -21,6 +21,11 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "target": (lambda job: [job.database.target.name], Role.VIEWER, "get"),
     "inspections": (lambda job: [job.database.target.name], Role.OPERATOR, "post"),
     "migrate": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "get"),
+    "migration": (
+        lambda job: [job.database.target.name, job.database.alias, "shop", "0001_initial"],
+        Role.VIEWER,
+        "get",
+    ),
     "graph": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
     "newest_plan": (lambda job: [job.database.target.name, job.database.alias], Role.VIEWER, "get"),
     "plans": (lambda job: [job.database.target.name, job.database.alias], Role.OPERATOR, "post"),
@@ -46,7 +51,13 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
 }
 OPEN = {"login", "logout"}
 # What the job's state or the missing reason refuses was let in: its own tests are about that.
-LET_IN = {"snapshots": (422,), "resolution": (422,), "record": (404,), "invalid_index": (404,)}
+LET_IN = {
+    "migration": (404,),
+    "snapshots": (422,),
+    "resolution": (422,),
+    "record": (404,),
+    "invalid_index": (404,),
+}
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
 
 

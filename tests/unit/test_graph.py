@@ -2,13 +2,16 @@
 ways."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import django
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoDbBlocker
 
+from dbops.agent import squashes
 from dbops.inspection.graph import Project, verdicts, version_of
 from tests.loader_of_django import truth
 
@@ -113,7 +116,7 @@ def rows_of(draw: st.DrawFn, names: list[Key]) -> list[Key]:
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(cases())
 def test_the_verdicts_are_those_of_djangos_own_loader(
@@ -129,6 +132,41 @@ def test_the_verdicts_are_those_of_djangos_own_loader(
         assert found.plan == told["plan"]
         assert found.conflicts == told["conflicts"]
         assert bool(found.inconsistencies) == told["inconsistent"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_squashes_are_told_as_the_agent_tells_them(case: tuple[dict[str, Any], list[Key]]) -> None:
+    project, rows = case
+    found = verdicts(Project.from_report(project), dict.fromkeys(rows))
+    files = {(one["app"], one["name"]): SimpleNamespace(**one) for one in project["disk"]}
+    disk: Any = SimpleNamespace(migrations=files, files=files)
+    assert found.squashes == squashes.of(disk, dict.fromkeys(rows))
+    replaced = {tuple(key) for one in project["disk"] for key in one["replaces"]}
+    without = [key for key in rows if key not in files]
+    assert found.ghosts == [key for key in without if key not in replaced]
+    assert found.prunable == [key for key in without if key in replaced]
+
+
+def test_a_squash_of_squashes_is_read_as_the_targets_django_reads_it() -> None:
+    """0001 and 0002 are applied; s1 replaces them, s2 replaces s1 and 0003. Django 6 resolves that."""
+    disk = [
+        one_of("a", "0001", []),
+        one_of("a", "0002", [("a", "0001")]),
+        one_of("a", "0003", [("a", "0002")]),
+        one_of("a", "s1", [], [], [("a", "0001"), ("a", "0002")]),
+        one_of("a", "s2", [], [], [("a", "s1"), ("a", "0003")]),
+    ]
+    rows = dict.fromkeys([("a", "0001"), ("a", "0002"), ("a", "0003")])
+    assert Project.from_report({**case_of(disk), "django": "6.0.1"}).squash_of_squash
+    assert verdicts(Project.from_report({**case_of(disk), "django": "6.0.1"}), rows).plan == []
+
+
+@pytest.mark.parametrize(
+    ("told", "version"), [("6.0.1", (6, 0)), ("5.2", (5, 2)), ("6.1a1", (6, 1)), ("", (0, 0)), ("6", (0, 0))]
+)
+def test_the_version_of_django_decides_the_rules(told: str, version: tuple[int, int]) -> None:
+    assert version_of(told) == version
 
 
 def kind_of(told: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Command(ShellCommand):
             states = ", ".join(
                 f"{row.database.pending_count} pending"
                 if state.state == "pending" and row.database
-                else state.state
+                else state.note or state.state
                 for state in row.statuses
             )
             self.tell(f"{place:<40} {states:<24} inspected {age_words(row.inspected_at)}")

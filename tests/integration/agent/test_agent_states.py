@@ -286,6 +286,7 @@ def test_no_right_to_read_the_rows_hides_nothing_else(
     assert first["records_problem"]["type"] == "permission"
     assert "django_migrations" in first["records_problem"]["message"]
     assert (first["reachable"], first["reason"], first["rights"]["lack"]) == (False, "permission", "access")
+    assert first["identity"] == database.identity() and first["schema"] == "public"
     assert first["plan"] == [] and len(first["migrations"]["shop"]) == 3
     assert (second["reachable"], len(second["plan"]), second["records_problem"]) == (True, 3, None)
     assert len(report["disk"]) == 3

@@ -207,6 +207,23 @@ def test_a_target_that_is_due_is_told_again_only_when_its_queue_is_empty(make_da
     assert (headers["task"], headers["expires"]) == ("dbops.inspect_target", None)
 
 
+def test_targets_to_refresh_are_told_by_batches_only_when_their_queue_is_empty(
+    make_target: Callable[..., Target],
+) -> None:
+    queue = own_queue()
+    for number in range(tasks.REFRESHED_AT_ONCE + 1):
+        make_target(f"shop-{number}", queue=queue, inspected_at=timezone.now())
+    make_target("never", queue=queue)
+    for _ in range(3):
+        tasks.refresh_due()
+    one, other = messages_in(Target.objects.get(name="never").inspect_queue)
+    assert (one["task"], other["task"]) == ("dbops.refresh_targets", "dbops.refresh_targets")
+
+
+def test_a_refresh_goes_before_the_inspections_that_wait() -> None:
+    assert tasks.PRIORITY_OF_REFRESH < tasks.PRIORITY_OF_INSPECTION
+
+
 def test_beat_sends_each_of_its_entries_and_nothing_while_nobody_takes_them(monkeypatch: Any) -> None:
     queue, passed = own_queue(), [1000.0]
     monkeypatch.setattr("opsdash.beat.monotonic", lambda: passed[0])
