@@ -1,6 +1,5 @@
 """The agent in targets on every Django and Python that opsdash promises (tests.versions.pairs)."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +61,6 @@ def test_inspect_migrate_inspect(either: Project, pair: Pair, python: str) -> No
     steps = [event for event in record.events("step_finished") if event["kind"] == "migration"]
     assert all(event["statements"] > 0 for event in steps)
     assert inspect_default(address)["plan"] == []
-
-
-def test_what_the_files_and_models_tell_is_in_the_report(shop: Project, python: str) -> None:
-    shop.write("shop/models.py", ITEM + "    title = models.CharField(max_length=9, null=True)\n")
-    report = inspect(at(shop, python))
-    file = shop.path / "shop/migrations/0002_name.py"
-    told = {one["name"]: one for one in report["disk"]}["0002_name"]
-    hashed = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert (told["hash"], told["file"]) == (hashed, str(file))
-    assert report["sources"][hashed]["text"] == file.read_text()
-    assert report["apps"]["migrated"] == ["shop"] and report["merges"] == {}
-    (unmade,) = report["unmade"]["migrations"]
-    assert report["unmade"]["state"] == "found" and 'name="title"' in unmade["source"].replace("'", '"')
-    (found,) = report["databases"]
-    empty = ("inconsistencies", "squashes", "not_routed", "same_as", "ghosts", "errors", "schemas")
-    assert [found[name] for name in empty] == [[]] * len(empty)
 
 
 def test_a_plan_tells_sql_and_tables(postgres_shop: Project, python: str) -> None:
