@@ -9,12 +9,17 @@ from tests.integration.agent.conftest import (  # noqa: F401
     project,
     shop,
 )
-from tests.versions.pairs import PAIRS, Pair
+from tests.versions.pairs import EDGES, PAIRS, Pair
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "edges: tried on the oldest, the newest and the suite's own pair only")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pair" in metafunc.fixturenames:
-        metafunc.parametrize("pair", [marked(pair) for pair in PAIRS], ids=str, scope="session")
+        pairs = EDGES if metafunc.definition.get_closest_marker("edges") else PAIRS
+        metafunc.parametrize("pair", [marked(pair) for pair in pairs], ids=str, scope="session")
 
 
 def marked(pair: Pair) -> object:

@@ -104,6 +104,8 @@ PAIRS = (
     Pair("6.0", ("3.12",)),
     Pair("6.1", ("3.13", "3.14", "3.12")),
 )
+# The oldest, the newest, and the suite's own: for what depends on the interpreter and the driver alone.
+EDGES = (PAIRS[0], PAIRS[2], PAIRS[-1])
 
 
 @cache

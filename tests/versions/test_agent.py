@@ -90,6 +90,7 @@ def test_makemigrations_writes_what_was_seen(shop: Project, python: str) -> None
     assert (found["unmade"]["state"], found["merges"]) == ("none", {})
 
 
+@pytest.mark.edges
 def test_output_is_complete_and_in_order(project: Project, python: str) -> None:
     project.python("0001_says", "print('one')\nsys.stderr.write('two')\nos.write(1, b'three')")
     project.python("0002_leaves", "print('x' * 100_000, end='')\nos._exit(3)")
@@ -103,6 +104,7 @@ def test_output_is_complete_and_in_order(project: Project, python: str) -> None:
     assert record.end.status == 3
 
 
+@pytest.mark.edges
 def test_a_running_query_is_cancelled(tmp_path: Path, database: Database, python: str) -> None:
     project = shop_project(tmp_path / "mini", {"default": database.settings})
     project.migration("0004_query", 'migrations.RunSQL("SELECT pg_sleep(600)")')
@@ -133,6 +135,7 @@ def test_a_lock_that_is_released_meanwhile_lets_it_succeed_once(
     assert (bench.rows(), bench.database.recorded()) == (1, ["0001_tables", "0002_alter"])
 
 
+@pytest.mark.edges
 def test_a_second_job_is_refused(shop: Project, python: str) -> None:
     shop.python("0004_sleeps", "print('ready')\ntime.sleep(600)")
     with start(at(shop, python), guard={"label": "opsdash job 12"}) as first:
@@ -140,11 +143,13 @@ def test_a_second_job_is_refused(shop: Project, python: str) -> None:
         assert migrate(at(shop, python)).failure.facts["by"] == "opsdash job 12"
 
 
+@pytest.mark.edges
 def test_a_wrong_password_has_its_reason(tmp_path: Path, database: Database, python: str) -> None:
     project = shop_project(tmp_path / "mini", {"default": {**database.settings, "PASSWORD": "wrong"}})
     assert inspect_default(at(project, python))["reason"] == "auth"
 
 
+@pytest.mark.edges
 def test_a_failure_has_its_code_and_traceback(postgres_shop: Project, python: str) -> None:
     postgres_shop.migration("0004_bad", 'migrations.RunSQL("SELECT nothing")')
     failure = migrate(at(postgres_shop, python)).failure
@@ -152,6 +157,7 @@ def test_a_failure_has_its_code_and_traceback(postgres_shop: Project, python: st
     assert "opsdash-agent" not in failure.traceback
 
 
+@pytest.mark.edges
 def test_a_broken_target_shows_its_traceback(shop: Project, python: str) -> None:
     shop.settings("\nraise RuntimeError('no luck')\n")
     with start(at(shop, python)) as session:
@@ -174,13 +180,22 @@ CHANGES = (
 )
 
 
-def test_what_is_in_the_schema_is_told(either: Project, python: str) -> None:
+def test_what_is_in_the_schema_is_told(postgres_shop: Project, python: str) -> None:
+    what_is_in_the_schema_is_told(postgres_shop, python)
+
+
+@pytest.mark.edges
+def test_what_is_in_the_schema_of_sqlite_is_told(shop: Project, python: str) -> None:
+    what_is_in_the_schema_is_told(shop, python)
+
+
+def what_is_in_the_schema_is_told(project: Project, python: str) -> None:
     """Before each change and behind it; what stands behind one stands before the next."""
-    address = at(either, python)
+    address = at(project, python)
     assert migrate(address).answer["recorded_known"]
     names = [f"002{number}_change" for number in range(len(CHANGES))]
     for name, operations in zip(names, CHANGES, strict=True):
-        either.migration(name, operations)
+        project.migration(name, operations)
     for name in names:
         assert told_of(address, name) == ("untouched", False, "")
         assert migrate(address, app="shop", migration=name).answer["recorded_after"] == [["shop", name]]
