@@ -3,8 +3,8 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run manage test machine lint types unit agent integration browser faults faults-fast benchmarks \
-  containers compose-smoke clean-state
+.PHONY: help run manage test machine lint types unit agent integration integration-run versions browser faults \
+  faults-fast benchmarks containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
@@ -15,8 +15,8 @@ help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
-	@echo 'make test          all of: lint types unit integration browser agent faults-fast; each can be made alone'
-	@echo '                   make unit ARGS="-k name -x"'
+	@echo 'make test          all of: lint types unit integration-run integration browser agent faults-fast versions;'
+	@echo '                   each can be made alone: make unit ARGS="-k name -x"'
 	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make benchmarks    the figures of docs/benchmarks.md'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
@@ -29,10 +29,12 @@ manage: .venv/.ready-for-run
 	@exec $(VENV_PYTHON) -m embedded manage $(ARGS)
 
 # The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
-# own; what one of them says comes when it has ended.
-test: lint types unit machine
-	@echo 'side by side: integration, browser, agent, faults-fast (a quarter of an hour; each is shown when it has ended)'
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going integration browser agent faults-fast
+# own; what one of them says comes when it has ended. The longest come first, so that both ends are near.
+SIDE_BY_SIDE := integration-run integration agent browser faults-fast versions
+test: .venv/.ready-for-test
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types unit machine
+	@echo 'side by side: $(SIDE_BY_SIDE) (a quarter of an hour; each is shown when it has ended)'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(SIDE_BY_SIDE)
 
 machine: .venv/.ready-for-test
 	@$(WITH_SERVICES) --without-services --programs --browser -- true
@@ -51,9 +53,19 @@ unit: .venv/.ready-for-test
 agent: .venv/.ready-for-test
 	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/agent $(ARGS)
 
-# Everything around it: rows, workers, pages, `make run`.
+# The same on every Django and Python that targets may have; which, and where they are found: tests/versions.
+versions: .venv/.ready-for-test
+	$(VENV_PYTHON) -m tests.versions.prepare
+	$(WITH_SERVICES) -- python -m pytest tests/versions $(ARGS)
+
+# Everything around it: rows, pages, jobs.
 integration: .venv/.ready-for-test
-	$(WITH_SERVICES) --programs -- python -m pytest tests/integration --ignore=tests/integration/agent $(ARGS)
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration --ignore=tests/integration/agent \
+	  --ignore=tests/integration/run $(ARGS)
+
+# Whole processes and servers that come and go: `make run`, workers, the prober, ssh, a second host, full disks.
+integration-run: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/run $(ARGS)
 
 browser: .venv/.ready-for-test
 	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)

@@ -12,7 +12,9 @@ def is_repeatable(job: Job) -> bool:
 def why_not_again(job: Job) -> str:
     """A sentence; "" when it can. What else may stand in the way is found when it is started."""
     if not is_repeatable(job):
-        return f"Job {job.pk} was a remedy: such a one is asked for on the page of the job that shows why."
+        where = "its preview" if job.writes_tree_of_id else "the page of the job that shows why"
+        kind = job.operation if job.writes_tree_of_id else "a remedy"
+        return f"Job {job.pk} was {kind}: such a one is asked for on {where}."
     if job.is_active:
         return f"Job {job.pk} is {job.state}: it can be run again when it has ended."
     if gone := why_gone(job):

@@ -34,6 +34,7 @@ from dbops.target.errors import (
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
 from dbops.truth import Result, plan_before, with_truth
+from dbops.writing import with_files
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,8 @@ def _failed(error: Exception, facts: dict[str, Any] | None = None) -> Result:
 
 def _end(job: Job, result: Result, before: Pairs, recorder: Recorder, left_behind: str = "") -> None:
     told = replace(result, outcome=f"{result.outcome} {left_behind}".rstrip())
-    result = patiently(lambda: with_truth(job, told, before))
+    look = with_files if job.writes_tree_of_id else with_truth
+    result = patiently(lambda: look(job, told, before))
     if left_behind not in result.outcome:
         result = replace(result, outcome=f"{result.outcome} {left_behind}")
     recorder.say(f"job {job.pk} {result.state}. {result.outcome}")

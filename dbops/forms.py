@@ -110,6 +110,16 @@ class ConfirmForm(forms.Form):
         self.initial.setdefault("key", uuid.uuid4())
 
 
+class PreviewForm(ConfirmForm):
+    """The files that a preview showed are to be written: `expected` is their fingerprint."""
+
+    expected = forms.CharField(max_length=64, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, shown: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("expected", shown)
+
+
 class CancelForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
 

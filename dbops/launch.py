@@ -18,6 +18,7 @@ from dbops.operations import REGISTRY
 from dbops.serving import service
 from dbops.steps import Steps
 from dbops.transcript.live import publish_change
+from dbops.writing import why_not
 
 
 class RefusedError(Exception):
@@ -78,6 +79,8 @@ def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "", seen: str
 def _check_allowed(database: TargetDatabase, operation: str, unless: str) -> None:
     if unless:
         raise RefusedError(f"It is not offered: {unless}. Nothing was started.")
+    if REGISTRY[operation].writes_tree and (why := why_not(database.target)):
+        raise RefusedError(f"{why} Nothing was started.")
     if REGISTRY[operation].changing and not database.target.allow_migrate:
         raise RefusedError(
             f"{database.target.name} does not allow migrate jobs. Nothing was started. "
@@ -99,6 +102,7 @@ def _insert(
         identity=database.identity,
         database_name=database.name,
         without_guard_at=None if database.has_guard else database.target,
+        writes_tree_of=database.target if REGISTRY[operation].writes_tree else None,
         operation=operation,
         changing=REGISTRY[operation].changing,
         arguments=arguments,
@@ -135,7 +139,7 @@ def _same_or_refused(
     again = again_of.pk if again_of else None
     if same and same.again_of_id == again and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
-    refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database)))
+    refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database, operation)))
     _audit_refusal(database, operation, actor, refused)
     raise refused
 
@@ -156,7 +160,9 @@ def _sent_already(job: Job) -> tuple[str, Job]:
     )
 
 
-def _who_blocks(database: TargetDatabase) -> tuple[str, Job | None]:
+def _who_blocks(database: TargetDatabase, operation: str) -> tuple[str, Job | None]:
+    if REGISTRY[operation].writes_tree:
+        return _who_writes(database.target)
     here = Q(database=database)
     if database.identity:
         here |= Q(identity=database.identity)
@@ -169,6 +175,17 @@ def _who_blocks(database: TargetDatabase) -> tuple[str, Job | None]:
         f"Job {job.pk} ({job.operation} on {job.database}{_how_it_blocks(job, database)}) "
         f"by {job.asked_by_name} is {job.state}. "
         "Nothing was started: one job at a time changes a database. Wait for it or cancel it first.",
+        job,
+    )
+
+
+def _who_writes(target: Target) -> tuple[str, Job | None]:
+    job = Job.objects.active().filter(writes_tree_of=target).first()
+    if job is None:
+        return "Another job on this tree ended just now. Nothing was started. Look and try again.", None
+    return (
+        f"Job {job.pk} ({job.operation} on {target.name}) by {job.asked_by_name} is {job.state}. Nothing was "
+        "started: one job at a time writes to a target's tree. Wait for it or cancel it first.",
         job,
     )
 
@@ -309,7 +326,8 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
             transaction.on_commit(lambda: publish_change(job.pk))
     if not won:
         raise RefusedError(f"Job {job.pk} is {job.state}, not lost. Nothing was changed.", job)
-    return f"Job {job.pk} is resolved as {state}. Its database is free for other jobs."
+    place = "tree" if job.writes_tree_of_id else "database"
+    return f"Job {job.pk} is resolved as {state}. Its {place} is free for other jobs."
 
 
 def _resolved(job: Job, state: str, actor: Actor, reason: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dbops.models.job import WORKED_ON
 from dbops.steps import MIGRATION, POST_MIGRATE, Steps
 from dbops.transcript.live import publish_change
 from dbops.truth import at_rest, its_own, pairs, recorded_words, still_lost, unapplied_words
+from dbops.writing import end_lost
 
 PAUSE_S = 15
 NO_PLAN = "what was planned is not known, and no earlier inspection tells what was there before."
@@ -38,6 +39,11 @@ def resolve_lost(job_id: int) -> None:
     if not Job.objects.claim_look(job_id, 2 * conf.knob("INSPECTION_TIMEOUT_S") + PAUSE_S):
         return
     job = Job.objects.select_related("database__target").get(pk=job_id)
+    if job.writes_tree_of_id:
+        if not end_lost(job):
+            _look_again(job)
+        publish_change(job.pk)
+        return
     finding = look(job)
     if at_rest(finding):
         _end(job, finding, left_behind(job, finding))
@@ -148,6 +154,11 @@ def planned_by(job: Job) -> Pairs:
 def _explain(job: Job, finding: Finding) -> None:
     """Why it is still lost; the next look comes after a pause."""
     outcome = still_lost(job.how_lost, finding)
-    again = Now() + timedelta(seconds=PAUSE_S)
     still = Job.objects.filter(pk=job.pk, state="lost", fence=job.fence)
-    still.update(outcome=outcome, look_again_at=again, version=F("version") + 1)
+    still.update(outcome=outcome, version=F("version") + 1)
+    _look_again(job)
+
+
+def _look_again(job: Job) -> None:
+    still = Job.objects.filter(pk=job.pk, state="lost", fence=job.fence)
+    still.update(look_again_at=Now() + timedelta(seconds=PAUSE_S))

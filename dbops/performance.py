@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dbops import conf, endings
@@ -21,6 +21,7 @@ from dbops.target.address import Address
 from dbops.target.errors import ConnectionLost
 from dbops.target.frames import Answer, End, Event, Failure, Frame, Output
 from dbops.target.revision import revision_of
+from dbops.target.tree import as_seen
 from dbops.target.words import signal_words
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
@@ -28,10 +29,12 @@ from dbops.transcript.recorder import Recorder
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.1
-# What the agent may need beyond its three rungs before its silence means that nobody is there.
-FROZEN_S = 30
-# Of the facts of a failure: names of migrations and codes, no free text, which may hold a secret.
-KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate", "undone")
+# Times CANCEL_GRACE_S: three rungs, and what the agent may need beyond them before its silence means that
+# nobody is there.
+FROZEN_GRACES = 9
+# Of the facts of a failure: names of migrations and codes. Free text, which may hold a secret, is in `files`
+# alone (see dbops.writing, which masks it).
+KEPT_FACTS = ("recorded_known", "recorded_after", "sqlstate", "undone", "files", "changed", "fingerprint")
 LINGERED = (
     "the work was done, but the process did not end by itself (a thread or an exit handler of the target): "
     "it was ended."
@@ -129,6 +132,19 @@ class Performance:
         # At once: a worker that vanishes leaves it with the job.
         self._write(lambda: Job.objects.touch(self.job.pk, self.job.fence, facts=facts))
 
+    def tree(self) -> Mapping[str, Any]:
+        inspections = self.job.database.target.inspections.filter(outcome="done")
+        latest = patiently(inspections.first)
+        disk = (latest.report or {}).get("disk") if latest else None
+        files = [str(one["file"]) for one in disk or []]
+        return {"directory": self.address.cwd, "seen": as_seen(self.address, files)}
+
+    def will_write(self, files: Sequence[Sequence[str]]) -> None:
+        self.facts["to_write"] = [list(one) for one in files]
+        facts = dict(self.facts)
+        # At once: a worker that vanishes leaves it with the job.
+        self._write(lambda: Job.objects.touch(self.job.pk, self.job.fence, facts=facts))
+
     def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
         backend = {"backend_pid": backend_pid, "backend_started": backend_started}
         # The first one works; a later one only reads what is recorded.
@@ -217,7 +233,7 @@ class Performance:
 
     def _give_up_when_frozen(self) -> None:
         """The ladder is climbed on the other side; where nothing of it comes back, somebody must be told."""
-        patience = 3 * conf.knob("CANCEL_GRACE_S") + FROZEN_S
+        patience = FROZEN_GRACES * conf.knob("CANCEL_GRACE_S")
         if self._cancelled_at and time.monotonic() - self._cancelled_at > patience:
             raise ConnectionLost(
                 f"{self.address.name} was asked to stop and was silent for {patience} s; "

@@ -4,7 +4,8 @@ Arguments: aliases (a list, or null for all), session, forbidden_identity, annou
 known_sources: [sha256 hex of the files whose text the caller has], details: {alias: fingerprint of the plan
 that the caller has, or ""} or null for no plans, detail_budget_s.
 Answer: protocol, python, django, settings_module, databases: one a database alias, see `report`; disk, apps,
-packages, sources (see disk_facts), unmade, merges (see there).
+packages, sources (see disk_facts), unmade, merges (see there), previews: {"unmade", "merges"}:
+fingerprints of these (see previews).
 
 The files are read once, whatever the number of aliases. A database that does not answer hides nothing that
 the files tell.
@@ -26,6 +27,7 @@ from . import (
     disk_facts,
     guard,
     merges,
+    previews,
     records,
     redaction,
     rights,
@@ -107,6 +109,7 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
         reading = Reading(arguments, disk)
         reports = [reading.report(alias) for alias in aliases]
         made = models(utility, reports)
+    made["previews"] = previews.fingerprints(made)
     for one in reports:
         one["same_as"] = [other["alias"] for other in reports if other is not one and is_same(one, other)]
     return {

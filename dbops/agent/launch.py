@@ -46,7 +46,7 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     if request["settings_module"]:
         os.environ["DJANGO_SETTINGS_MODULE"] = request["settings_module"]
     try:
-        command = COMMANDS[request["verb"]]
+        command = command_of(request)
         with no_other_program(arrival), no_program_with(command, arrival):
             start_program(request["launcher"], command)
     except BaseException as problem:
@@ -57,6 +57,12 @@ def run(request: dict[str, Any], channel: Channel) -> None:
     if not arrival.happened:
         channel.error(Failure("launcher_never_reached", NEVER_REACHED.format(sys.argv[0]), "target"))
         sys.exit(1)
+
+
+def command_of(request: dict[str, Any]) -> str:
+    if request["arguments"].get("operation") == "makemigrations":
+        return "makemigrations"
+    return COMMANDS[request["verb"]]
 
 
 def leave_no_bytecode() -> None:

@@ -1,5 +1,5 @@
 """perform: one operation under the guard: the target's own migrate, forward; or see perform_record and
-perform_drop_index.
+perform_drop_index. perform_makemigrations changes no database and takes no guard.
 
 Arguments: operation ("migrate"), alias, app, migration, session, guard {label}, forbidden_identity,
 expected_identity: of the database that the person saw when asking; "" or none: not compared,
@@ -30,6 +30,7 @@ from django.db.migrations.executor import MigrationExecutor
 from . import about, databases, failures, guard, lacking, planning, retries, rights, targets
 from .failures import Failure
 from .perform_drop_index import DropIndex
+from .perform_makemigrations import MakeMigrations
 from .perform_record import Record
 from .progress import Progress, followed
 
@@ -44,6 +45,8 @@ PLAN_CHANGED = (
 
 
 def run(arguments: dict[str, Any], session: Any, channel: Channel, utility: Any) -> dict[str, Any]:
+    if arguments.get("operation") == "makemigrations":
+        return MakeMigrations(arguments, channel, utility).run()
     kinds = {"migrate": Migrate, "record": Record, "drop_index": DropIndex}
     kind = kinds.get(arguments.get("operation") or "")
     if kind is None:

@@ -37,7 +37,8 @@ class Session:
     connect_timeout_s. One that is missing leaves the server's default."""
 
     def __init__(self, verb: str, arguments: dict[str, Any], channel: Channel) -> None:
-        self.reads_only = verb != "perform"
+        # What writes to the tree only reads the database.
+        self.reads_only = verb != "perform" or arguments.get("operation") == "makemigrations"
         self.wishes = dict(arguments.get("session") or {})
         self.wishes.setdefault("application_name", (arguments.get("guard") or {}).get("label"))
         self.channel = channel

@@ -29,6 +29,7 @@ from dbops.target import door
 from dbops.target.address_of import address_of, secrets_of
 from dbops.target.errors import TargetError
 from dbops.target.revision import revision_of
+from dbops.target.tree import why_no_reach
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
     declared = digest_of(target)
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
-    return {**answer, "revision": revision_of(address), "declared": declared}
+    reach = why_no_reach(address, answer.get("disk") or [])
+    return {**answer, "revision": revision_of(address), "declared": declared, "file_reach": reach}
 
 
 def _keep_failure(target: Target, inspection: Inspection, error: Exception, status: Status) -> None:

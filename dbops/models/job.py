@@ -161,6 +161,16 @@ class Job(models.Model):
         related_name="+",
         db_index=False,
     )
+    # Set where it writes to the target's tree instead of its database.
+    writes_tree_of = models.ForeignKey(
+        Target,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
     operation = models.CharField(max_length=50)
     changing = models.BooleanField(default=True)
     arguments = models.JSONField(default=dict)
@@ -236,6 +246,11 @@ class Job(models.Model):
                 name="one_active_changing_job_per_target_without_guard",
                 fields=["without_guard_at"],
                 condition=Q(changing=True, state__in=ACTIVE),
+            ),
+            models.UniqueConstraint(
+                name="one_active_job_writes_to_a_tree",
+                fields=["writes_tree_of"],
+                condition=Q(state__in=ACTIVE),
             ),
             models.CheckConstraint(
                 name="job_finished_when_final",

@@ -1,6 +1,6 @@
 """What an operation is, and what it gets to work with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,6 +52,12 @@ class Context(Protocol):
     def running(self, backend_pid: int | None, backend_started: int | None = None) -> None:
         """The target works on its database from now on, in this session where it has a server."""
 
+    def tree(self) -> Mapping[str, Any]:
+        """{directory, seen: {path: sha256}}: the target's tree as this worker sees it. Raises NoFileReach."""
+
+    def will_write(self, files: Sequence[Sequence[str]]) -> None:
+        """[app, name, path] of each file that is to be new: kept with the job at once."""
+
     def plan_steps(self, kind: str, names: list[str]) -> None:
         """Show the steps that are to come."""
 
@@ -92,6 +98,10 @@ class Operation(Protocol):
     @property
     def changing(self) -> bool:
         """It writes to the target's database, so it needs the guard."""
+
+    @property
+    def writes_tree(self) -> bool:
+        """It writes to the target's tree: one such job at a time on a target."""
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         """What it will do, for pages and lists: `migrate catalog to 0003_price`."""

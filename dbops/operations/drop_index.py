@@ -12,6 +12,7 @@ class DropIndex:
 
     name = "drop_index"
     changing = True
+    writes_tree = False
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"drop the invalid index {arguments['schema']}.{arguments['index']}"

@@ -14,6 +14,7 @@ class Migrate:
 
     name = "migrate"
     changing = True
+    writes_tree = False
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         words = ["migrate", arguments.get("app") or "", "to" if arguments.get("migration") else ""]

@@ -12,6 +12,7 @@ class Record:
 
     name = "record"
     changing = True
+    writes_tree = False
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"record {arguments['app']}.{arguments['migration']} as applied"

@@ -61,9 +61,11 @@ class JobFacts:
         """(of what, which)"""
         told = self.job.facts.get("versions") or {}
         vendor = VENDORS.get(told.get("vendor") or "", "Server")
+        # What writes to the tree does not ask the server.
+        names = NAMES[:-1] if self.job.writes_tree_of_id else NAMES
         return [
             (vendor if name == "server_version" else label, told.get(name) or NOT_KNOWN)
-            for name, label in NAMES
+            for name, label in names
         ]
 
     @property

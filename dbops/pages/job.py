@@ -14,12 +14,14 @@ from dbops.operations import REGISTRY
 from dbops.pages.aftermath import Left, left_by
 from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
 from dbops.pages.facts import JobFacts
+from dbops.pages.files import WrittenFile, files_of
 from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import read_last
 
 # Fragments of the job page: file name = DOM id.
 FRAGMENTS = (
-    "job_state", "job_waiting", "job_blockers", "job_aftermath", "job_progress", "job_facts", "job_steps",
+    "job_state", "job_waiting", "job_blockers", "job_aftermath", "job_files", "job_progress", "job_facts",
+    "job_steps",
 )  # fmt: skip
 # Of a transcript, with the page and with each answer to who scrolls up.
 LINES_AT_ONCE = 2000
@@ -49,6 +51,10 @@ class JobPage:
     @property
     def is_staff(self) -> bool:
         return self.role >= Role.STAFF
+
+    @property
+    def files(self) -> list[WrittenFile]:
+        return files_of(self.job)
 
     @property
     def facts(self) -> JobFacts:

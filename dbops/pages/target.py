@@ -100,6 +100,11 @@ class TargetPage:
     unserved: list[Service]
     role: Role
 
+    @property
+    def offers_makemigrations(self) -> bool:
+        """The page of it says what else stands in the way."""
+        return self.role >= Role.STAFF and self.target.environment == Target.Environment.DEVELOPMENT
+
 
 @dataclass(frozen=True)
 class MigratePage:

@@ -180,6 +180,34 @@ class NotProven(TargetError):
     fault = "person"
 
 
+class NoFileReach(TargetError):
+    """Its tree is not seen from here, or not the same one."""
+
+    fault = "person"
+
+
+class TreeBusy(TargetError):
+    """Another job writes to its tree."""
+
+    fault = "person"
+
+
+class PreviewChanged(TargetError):
+    """makemigrations would write something else by now than what the person saw."""
+
+    fault = "person"
+
+
+class MakemigrationsRefused(TargetError):
+    """The project's own makemigrations says no, with a reason."""
+
+
+class TreeUnwritable(TargetError):
+    """A file could not be made there, or has been there before."""
+
+    fault = "person"
+
+
 class BadArgument(TargetError):
     """An app, a migration or an alias that the target does not have."""
 
@@ -357,6 +385,41 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         NotProven,
         "Refused for {name}: ",
         "Nothing was changed. Inspect the target and look at its database again.",
+    ),
+    "tree_busy": (
+        TreeBusy,
+        "Refused for {name}: ",
+        "Nothing was written. Wait for that job to end, then start this one again.",
+    ),
+    "tree_unavailable": (
+        NoFileReach,
+        "Refused for {name}: ",
+        "Nothing was written. Without a lock on its directory no job writes there.",
+    ),
+    "tree_differs": (
+        NoFileReach,
+        "Refused for {name}: ",
+        "Nothing was written. Its worker must see the tree that its Python works in.",
+    ),
+    "preview_changed": (
+        PreviewChanged,
+        "Refused for {name}: ",
+        "Nothing was written. Inspect the target again and look at the new preview.",
+    ),
+    "makemigrations_refused": (
+        MakemigrationsRefused,
+        "The makemigrations of {name} refused: ",
+        "Nothing was written. Do what it asks for in the project, then inspect again.",
+    ),
+    "file_exists": (
+        TreeUnwritable,
+        "Stopped for {name}: ",
+        "No file was overwritten. Inspect the target again and look at the new preview.",
+    ),
+    "tree_unwritable": (
+        TreeUnwritable,
+        "The tree of {name} could not be written: ",
+        "Let the user that its Python runs as write there, then start it again.",
     ),
     "act_failed": (
         TargetFailed,

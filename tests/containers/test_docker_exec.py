@@ -168,7 +168,7 @@ def test_a_paused_container_cannot_be_cancelled_and_that_is_said(
     sleeps: Target, there: Place, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     monkeypatch.setattr(truth, "REST_S", 1.0)
-    monkeypatch.setattr(performance, "FROZEN_S", 2)
+    monkeypatch.setattr(performance, "FROZEN_GRACES", 5)
     settings.DBOPS = {**settings.DBOPS, "CANCEL_GRACE_S": 1}
     job = ask(sleeps)
     try:

@@ -43,6 +43,8 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "session_termination": (lambda job: [job.pk, 4242], Role.STAFF, "get"),
     "record": (lambda job: [job.pk], Role.STAFF, "get"),
     "invalid_index": (lambda job: [job.pk], Role.STAFF, "get"),
+    "makemigrations": (lambda job: [job.database.target.name], Role.STAFF, "get"),
+    "merge": (lambda job: [job.database.target.name], Role.STAFF, "get"),
     "transcript": (lambda job: [job.pk], Role.VIEWER, "get"),
     "lines": (lambda job: [job.pk], Role.VIEWER, "get"),
     "job_stream": (lambda job: [job.pk], Role.VIEWER, "get"),
@@ -180,7 +182,7 @@ def test_an_act_is_not_done_by_get(people: dict[str, User], job: Job, name: str)
 
 @pytest.mark.parametrize(
     "name",
-    ["inspections", "cancellation", "resolution", "migrate", "plans", "record", "invalid_index"],
+    ["inspections", "cancellation", "resolution", "migrate", "plans", "record", "invalid_index", "merge"],
 )
 def test_an_act_without_the_token_of_the_session_is_refused(
     people: dict[str, User], job: Job, name: str

@@ -40,20 +40,24 @@ ARROWS: dict[str, set[str]] = {
     "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
     "plan_change": FOUNDATION,
     "truth": FOUNDATION | {"aftermath", "finding", "inspection", "plan_change", "steps"},
-    "loss": FOUNDATION | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
+    "writing": FOUNDATION | {"finding", "target", "truth"},
+    "loss": FOUNDATION
+    | {"writing"}
+    | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
-    | {"target", "transcript", "truth"},
+    | {"target", "transcript", "truth", "writing"},
     "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
-    | {"access", "again", "endings", "inspection", "serving", "tasks", "operations", "transcript", "steps"},
+    | {"access", "again", "endings", "inspection", "serving", "tasks", "operations", "transcript", "steps"}
+    | {"writing"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
-    | {"lint", "operations", "probes", "serving", "steps", "transcript"},
+    | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION
     | {"access", "aftermath", "endings", "forms", "inspection", "pages", "launch", "transcript"},
     "urls": {"views"},

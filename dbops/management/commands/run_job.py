@@ -13,6 +13,7 @@ from dbops.inspection.knowledge import latest_done
 from dbops.management.commands._shell import ShellCommand, find_database, find_target
 from dbops.models import Job, TargetDatabase
 from dbops.models.job import FINAL
+from dbops.pages.makemigrations import makemigrations_page
 from dbops.pages.target import database_part
 from dbops.transcript.reading import read_after
 
@@ -26,13 +27,20 @@ class Command(ShellCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", nargs="?")
         # The others are asked for on the page of the job that shows why.
-        parser.add_argument("operation", choices=["migrate"], nargs="?")
+        parser.add_argument("operation", choices=["migrate", "makemigrations"], nargs="?")
         parser.add_argument(
             "--again", type=int, metavar="ID", help="the same once more; nothing else is named"
         )
         parser.add_argument("--database", metavar="ALIAS")
         parser.add_argument("--app", default="")
         parser.add_argument("--migration", default="")
+        parser.add_argument("--merge", action="store_true", help="makemigrations --merge")
+        parser.add_argument(
+            "--expected",
+            default="",
+            metavar="FINGERPRINT",
+            help="of the files that makemigrations is to write; without it they are only shown",
+        )
         parser.add_argument(
             "--plan", default="", metavar="FINGERPRINT", help="refuse where the plan is another one by then"
         )
@@ -69,11 +77,35 @@ class Command(ShellCommand):
         if not options["operation"]:
             self.refuse(Exit.USAGE, "Name a target and an operation, or --again ID. Nothing was started.")
         database = find_database(find_target(options["name"]), options["database"])
+        if options["operation"] == "makemigrations":
+            return self._makemigrations(database, options)
+        if options["merge"] or options["expected"]:
+            self.refuse(Exit.USAGE, "--merge and --expected are of makemigrations. Nothing was started.")
         arguments = self._arguments(database, options["app"], options["migration"], options["plan"])
         return launch.start(
             database,
             options["operation"],
             arguments,
+            shell_actor(),
+            key=uuid.uuid4(),
+            reason=options["reason"],
+        ).job
+
+    def _makemigrations(self, database: TargetDatabase, options: dict[str, Any]) -> Job:
+        """What would be written is seen first, as on the page; then asked for by its fingerprint."""
+        page = makemigrations_page(Role.SUPERUSER, database.target, merge=options["merge"])
+        if page.refused:
+            self.refuse(Exit.REFUSED, f"{page.refused} Nothing was started.")
+        if not options["expected"]:
+            for file in page.files:
+                self.tell(f"{file.name}\n\n{file.source}")
+            self.tell("\n".join(page.questions))
+            words = f"Nothing was started. To have this written, add: --expected {page.expected}"
+            self.refuse(Exit.USAGE, words)
+        return launch.start(
+            database,
+            "makemigrations",
+            {"merge": options["merge"], "expected": options["expected"]},
             shell_actor(),
             key=uuid.uuid4(),
             reason=options["reason"],

@@ -30,7 +30,7 @@ from dbops.presence import Presence
 from dbops.serving import Service, needed, service
 from tests.integration.conftest import ALICE, PASSWORD, MakeDatabase, MakeTarget
 from tests.integration.holding import own_database_away
-from tests.integration.test_publishing import Relay, through
+from tests.integration.run.test_publishing import Relay, through
 from tests.integration.worker import REPOSITORY, test_environment, until, worker
 
 transactional = pytest.mark.django_db(transaction=True)

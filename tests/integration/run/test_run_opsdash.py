@@ -155,6 +155,8 @@ def test_a_second_start_takes_less_than_five_seconds(checkout: Checkout) -> None
         run = run_help.start(checkout).wait_until_ready()
         seconds.append(run.seconds())
         assert run.stop() == 0
+        if seconds[-1] < 5:
+            break
     assert min(seconds) < 5
 
 

@@ -1,18 +1,13 @@
-"""The whole report in other interpreters: OPSDASH_TEST_PYTHONS, see test_agent_versions."""
+"""The whole report on targets of every Django and Python that opsdash promises."""
 
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import inspect, migrate
-from tests.integration.agent.test_agent_versions import PYTHONS, at
 from tests.targets import traps
 from tests.targets.builder import ADD_NAME, ADD_PRICE, CREATE_ITEM, Project, shop_project
-
-pytestmark = pytest.mark.parametrize("python", PYTHONS)
-ALL = [["shop", "0001_initial"], ["shop", "0002_name"], ["shop", "0003_price"]]
+from tests.versions.test_agent import ALL, at
 
 
 def test_files_rows_and_models(tmp_path: Path, database: Database, python: str) -> None:
