@@ -279,7 +279,7 @@ def doubt(plan: Plan, database: TargetDatabase, inspection: Inspection | None) -
     others to apply, and not have come so far as to read what they do."""
     if said := why_outdated(plan, database):
         return said
-    report = report_of(inspection, database.alias)
+    report = report_now(database, inspection)
     later = inspection and plan.confirmed_at and inspection.started_at > plan.confirmed_at
     if plan.app or not later or not report or plan.content is None:
         return ""

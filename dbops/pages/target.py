@@ -19,7 +19,6 @@ from dbops.inspection.knowledge import (
     report_now,
     target_statuses,
 )
-from dbops.inspection.plans import why_outdated
 from dbops.models import Inspection, Job, Plan, SeenMigration, Target, TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_GET, require_POST
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, plan_or_404
 from dbops.forms import PlanForm
-from dbops.inspection.knowledge import latest_done, report_of
+from dbops.inspection.knowledge import latest_done, report_now
 from dbops.pages.plan import Shown, known_migrations, newest_plan_page, plan_page
 from dbops.views.answers import page_or_fragment
 
@@ -33,7 +33,7 @@ def plan(request: OpsRequest, name: str, alias: str, plan_id: int) -> HttpRespon
 def plans(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     """Ask for a plan; its page shows it as soon as a worker has read it."""
     database = database_or_404(name, alias)
-    report = report_of(latest_done(database.target), database.alias)
+    report = report_now(database, latest_done(database.target))
     form = PlanForm(request.POST, known=known_migrations(report))
     if not form.is_valid():
         page = newest_plan_page(request.role, database, Shown())
