@@ -4,8 +4,8 @@ Arguments: aliases (a list, or null for all), session, forbidden_identity, annou
 known_sources: [sha256 hex of the files whose text the caller has], details: {alias: fingerprint of the plan
 that the caller has, or ""} or null for no plans, detail_budget_s.
 Answer: protocol, python, django, settings_module, databases: one a database alias, see `report`; disk, apps,
-packages, sources (see disk_facts), unmade, merges (see there), previews: {"unmade", "merges"}:
-fingerprints of these (see previews).
+packages, sources (see disk_facts), project (see there), unmade, merges (see there), previews: {"unmade",
+"merges"}: fingerprints of these (see previews).
 
 The files are read once, whatever the number of aliases. A database that does not answer hides nothing that
 the files tell.
@@ -28,6 +28,7 @@ from . import (
     guard,
     merges,
     previews,
+    project,
     records,
     redaction,
     rights,
@@ -118,6 +119,7 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
         "django": django.get_version(),
         "settings_module": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
         "databases": reports,
+        "project": project.facts(),
         **disk_facts.of(disk, arguments.get("known_sources") or []),
         **made,
     }

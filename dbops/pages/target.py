@@ -24,6 +24,7 @@ from dbops.models.status import Status
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.overview import why_not_migrate
 from dbops.pages.plan import Content, Shown, doubt
+from dbops.pages.project import Project, project_of
 from dbops.probes.knowledge import Readiness, readiness_of
 from dbops.serving import Service, services
 
@@ -97,6 +98,7 @@ class TargetPage:
     jobs: list[JobRow]
     # Its queues that nobody serves.
     unserved: list[Service]
+    project: Project
     role: Role
 
     @property
@@ -144,6 +146,7 @@ def target_page(role: Role, target: Target) -> TargetPage:
         parts,
         [JobRow(job, title_of(job)) for job in jobs],
         unserved([target.queue, target.inspect_queue]),
+        project_of(inspection),
         role,
     )
 

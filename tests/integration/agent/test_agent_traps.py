@@ -75,12 +75,15 @@ def test_a_custom_user_model(shop: Project) -> None:
     assert report["databases"][0]["errors"] == []
     (owned,) = [one for one in report["disk"] if one["name"] == "0004_owner"]
     assert owned["dependencies"] == [["shop", "0003_price"], ["people", "__first__"]]
+    assert report["project"]["user_model"] == "people.Person"
 
 
 def test_a_migrate_of_its_own_is_not_run_for_a_look(shop: Project) -> None:
     source = "from django.core.management.base import BaseCommand\nopen('run', 'w')\n"
     traps.command(shop, "migrate", source + "class Command(BaseCommand):\n    pass\n")
-    assert len(inspect_default(shop.address())["plan"]) == 3
+    report = inspect(shop.address())
+    assert len(report["databases"][0]["plan"]) == 3
+    assert report["project"]["commands"] == {"migrate": "shop"}
     assert not (shop.path / "run").exists()
 
 
@@ -97,6 +100,13 @@ def test_a_second_database_behind_a_router_that_has_one_table(tmp_path: Path) ->
     assert "shop_item" not in tables
     assert (len(found["applied"]), found["plan"]) == (3, [])
     assert found["not_routed"] == [["shop", name] for name in ALL]
+
+
+def test_routers_and_commands_of_its_own_are_named_and_no_others(shop: Project) -> None:
+    assert inspect(shop.address())["project"] == {"user_model": "auth.User", "routers": [], "commands": {}}
+    shop.settings(traps.router(shop, "return True"))
+    (router,) = inspect(shop.address())["project"]["routers"]
+    assert router.endswith("Router")
 
 
 def test_an_alias_that_is_never_used_hides_nothing(shop: Project) -> None:
