@@ -22,6 +22,7 @@ from tests.integration import reading
 from tests.integration.at_work import inspected
 from tests.integration.conftest import ALICE, MakeTarget, default_of
 from tests.targets.builder import ADD_NAME, ADD_PRICE, CREATE_ITEM, Project, make_project
+from tests.targets.traps import with_models
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -100,6 +101,7 @@ def project(tmp_path: Path, port: int, driver: Path) -> Project:
     project.migration("0001_initial", CREATE_ITEM)
     project.migration("0002_half", f"{ADD_NAME}, {FAILS}")
     project.migration("0003_price", ADD_PRICE)
+    with_models(project)
     return project
 
 
@@ -138,7 +140,8 @@ def test_what_is_missing_on_mysql_is_said_before_during_and_after_a_job(
     assert f"opsdash: {guard_words({'taken': False})}\n" in list(read_all(job.pk))
     again = run(target)
     assert "Duplicate column name 'name'" in again.outcome, "it did stay"
-    project.migration("0002_half", "migrations.RunSQL('SELECT 1')", after=[("shop", "0001_initial")])
+    there = f"migrations.RunSQL('SELECT 1', state_operations=[{ADD_NAME}])"
+    project.migration("0002_half", there, after=[("shop", "0001_initial")])
     done = run(target)
     assert (done.state, default_of(target).found()[0].state) == ("succeeded", "checked")
     assert done.outcome == "Applied and recorded 2 migrations: shop.0002_half, shop.0003_price."
