@@ -72,7 +72,7 @@ def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "", seen: str
         _audit_refusal(job.database, job.operation, actor, refused)
         raise refused
     same = {name: value for name, value in job.arguments.items() if name != "expected_plan"}
-    arguments = with_plan(job.database, same, seen) if seen else same
+    arguments = {**same, "expected_plan": seen} if seen else same
     return start(job.database, job.operation, arguments, actor, key=key, reason=reason, again_of=job)
 
 
@@ -251,13 +251,16 @@ def inspect(target: Target, actor: Actor) -> str:
 
 def with_plan(database: TargetDatabase, arguments: dict[str, str], seen: str) -> dict[str, str]:
     """The arguments of a migrate with the plan that it must meet: the one that the person saw (`seen`, its
-    fingerprint), or the kept one for exactly this choice, where nothing makes that doubtful."""
+    fingerprint), also where it is not kept any more. Where the whole project's stood beside a choice of a
+    part: the kept one for exactly this choice, where nothing makes that doubtful."""
     app, migration = arguments.get("app", ""), arguments.get("migration", "")
-    done = Plan.objects.same_choice(database, app, migration).filter(state="done")
-    if seen and done.filter(fingerprint=seen).exists():
+    kept = Plan.objects.filter(database=database, fingerprint=seen, state="done")
+    if seen and (not app or kept.filter(app=app, migration=migration).exists()):
         return {**arguments, "expected_plan": seen}
-    kept = plans.current(database, app, migration) if app else None
-    return {**arguments, "expected_plan": kept.fingerprint} if kept else arguments
+    if not app or (seen and not kept.filter(app="").exists()):
+        return arguments
+    current = plans.current(database, app, migration)
+    return {**arguments, "expected_plan": current.fingerprint} if current else arguments
 
 
 def is_to_be_seen(arguments: dict[str, str]) -> bool:

@@ -1,8 +1,11 @@
-"""Acting on a module of Django's the moment the target imports it, without importing it for the target."""
+"""Acting on a module of Django's the moment the target imports it, without importing it for the target; and
+which files were imported, as they were then."""
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,3 +53,30 @@ class Watch:
                 action(module)
 
         loader.exec_module = execute_then_act
+
+
+# {path: (mtime in s, size)} of every source file at the moment at which it was imported.
+imported: dict[str, tuple[float, int]] = {}
+
+
+def note_files() -> None:
+    """From here on. The loader asks for these of each, with bytecode beside it or without."""
+    stats: Any = SourceFileLoader.path_stats
+
+    def stats_noted(loader: Any, path: Any) -> Any:
+        found = stats(loader, path)
+        imported[os.fspath(path)] = (found["mtime"], found["size"])
+        return found
+
+    SourceFileLoader.path_stats = stats_noted  # type: ignore[method-assign]
+
+
+def is_as_imported(path: str) -> bool:
+    """False where the file was changed since, or is gone."""
+    if path not in imported:
+        return True
+    try:
+        about = os.stat(path)
+    except OSError:
+        return False
+    return imported[path] == (about.st_mtime, about.st_size)

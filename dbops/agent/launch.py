@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from . import channel as channels
 from . import failures, lacking, redaction
 from .failures import Failure
-from .imports import Watch
+from .imports import Watch, note_files
 from .session import Session
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def leave_no_bytecode() -> None:
 
 
 def watch_imports(session: Session, arrival: Arrival) -> None:
+    note_files()
     watch = Watch()
     watch.when_imported("django.db.utils", session.adapt_new_connections)
     watch.when_imported("django.db.backends.signals", session.follow_connections)

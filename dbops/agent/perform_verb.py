@@ -19,6 +19,7 @@ is proven that it was rolled back, or null.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from . import about, databases, failures, guard, lacking, planning, retries, rights, targets
+from . import about, databases, failures, guard, held_plan, lacking, planning, retries, rights, targets
 from .failures import Failure
 from .perform_drop_index import DropIndex
 from .perform_makemigrations import MakeMigrations
@@ -85,6 +86,7 @@ class Migrate:
         self.expected_plan = arguments.get("expected_plan") or ""
         self.retries = arguments.get("retries") or {}
         self.tries: retries.Tries | None = None
+        self.held: planning.Plan | None = None
         self.progress = Progress(channel)
         self.working = False
 
@@ -99,7 +101,8 @@ class Migrate:
             self.working = True
             self.channel.event("working")
             self.tries = retries.Tries(self.retries, self.progress, watch)
-            with followed(connection, self.progress), retries.repeated(connection, self.tries):
+            following = followed(connection, self.progress)
+            with following, retries.repeated(connection, self.tries), self.only_the_plan(connection):
                 self.call_command()
             self.progress.settle()
             newly = self.newly_recorded()
@@ -139,6 +142,24 @@ class Migrate:
         if plan.fingerprint != self.expected_plan:
             facts = {"plan": plan.rows(), "fingerprint": plan.fingerprint}
             raise Failure("plan_changed", PLAN_CHANGED, "person", facts)
+        self.held = plan
+
+    def only_the_plan(self, connection: Any) -> Any:
+        if self.held is None:
+            return contextlib.nullcontext()
+        return held_plan.only(self.alias, self.held, lambda names: self.not_of_the_plan(connection, names))
+
+    def not_of_the_plan(self, connection: Any, names: list[str]) -> Failure:
+        """Files came while this process began."""
+        if self.progress.has_begun:
+            words = f"{', '.join(names)} would follow, and is not of the plan that was looked at."
+            return Failure("failed", words, "person")
+        try:
+            plan = planning.Plan(MigrationExecutor(connection), self.app, self.name)
+        except Exception as problem:
+            return self.cannot_be_planned(problem)
+        facts = {"plan": plan.rows(), "fingerprint": plan.fingerprint}
+        return Failure("plan_changed", PLAN_CHANGED, "person", facts)
 
     def cannot_be_planned(self, problem: Exception) -> Failure:
         words = f"{PLAN_CHANGED} Now none can be made: {failures.describe(problem)}"
@@ -167,7 +188,9 @@ class Migrate:
         if lost:
             return Failure("guard_lost", lost, "server", facts)
         failure = failures.of(problem, "failed", facts)
-        if failure.kind == "failed":
+        if failure is problem:
+            failure.facts.update(facts)
+        elif failure.kind == "failed":
             failure.message = lacking.typed(problem)[1]
             if facts["sqlstate"] == retries.LOCK_NOT_AVAILABLE and self.tries and self.tries.sentence:
                 failure.message = f"{failure.message.rstrip('.')}. {self.tries.sentence}"

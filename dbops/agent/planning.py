@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from . import databases, sources, targets
+from . import beyond_file, databases, targets
 from .migration_facts import key_of
 from .plan_step import net
 from .plan_walk import Walk
@@ -70,10 +70,10 @@ class Plan:
         if not self.backwards:
             found.sort(key=lambda pair: place.get(key_of(pair[0]), len(place)))
         self.steps: list[tuple[Any, bool]] = found
-        self.hashes = {key_of(migration): sources.hash_of(migration) for migration, _ in found}
+        self.hashes = {key_of(migration): beyond_file.hash_of(migration) for migration, _ in found}
 
     def rows(self) -> list[list[Any]]:
-        """[[app, name, backwards, hash of its source]]."""
+        """[[app, name, backwards, hash of its source and of what it brings from elsewhere]]."""
         return [
             [migration.app_label, migration.name, backwards, self.hashes[key_of(migration)]]
             for migration, backwards in self.steps

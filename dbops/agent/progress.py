@@ -26,6 +26,7 @@ class Progress:
         self.channel = channel
         self.clock = clock
         self.step: dict[str, Any] | None = None
+        self.has_begun = False
         self.statements = 0
         self.started = self.told = 0.0
 
@@ -40,6 +41,7 @@ class Progress:
 
     def start(self, kind: str, **facts: Any) -> None:
         self.step = dict(facts, kind=kind)
+        self.has_begun = True
         self.statements = 0
         self.started = self.told = self.clock()
         self.channel.event("step_started", **self.step)

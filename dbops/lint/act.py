@@ -20,7 +20,8 @@ class Act:
     type: str = ""
     # concurrently, unique, where, cascade, not valid, using index, not null, null, default, check, references
     flags: frozenset[str] = frozenset()
-    # The default, the expression of USING, what an index is on, the mode of a lock, as it is written.
+    # The default, the expression of USING or of a check, what an index is on, what follows the columns of
+    # another constraint, the mode of a lock, as it is written.
     expression: str = ""
     # The statement's beginning.
     text: str = ""

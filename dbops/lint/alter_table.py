@@ -63,6 +63,8 @@ def add(table: str, cursor: Cursor) -> Act:
 def constraint(table: str, name: str, cursor: Cursor) -> Act:
     kind = next((word for word in KINDS if cursor.take(*word.upper().split())), "")
     flags = set()
+    if cursor.take("NULLS", "NOT", "DISTINCT"):
+        flags.add("nulls not distinct")
     if cursor.take("USING", "INDEX"):
         flags.add("using index")
     if cursor.take("USING"):
@@ -75,6 +77,7 @@ def constraint(table: str, name: str, cursor: Cursor) -> Act:
         other = cursor.name() if kind == "foreign key" and cursor.take("REFERENCES") else ""
         if follow(cursor.rest, "NOT", "VALID"):
             flags.add("not valid")
+        expression = expression or written(cursor.rest)
         return Act("add constraint", table, name, other, columns, kind, frozenset(flags), expression)
     if follow(cursor.rest, "NOT", "VALID"):
         flags.add("not valid")

@@ -74,6 +74,8 @@ def required(act: Act, change: Change | None) -> Finding:
 
 def of_change(change: Change, scene: Scene) -> Iterator[Finding]:
     """What running code meets, on every database."""
+    if change.kind == "AlterOrderWithRespectTo" and not scene.is_new(change.table):
+        yield from order_column(change)
     field = change.after or {}
     if (
         change.does_nothing
@@ -86,21 +88,37 @@ def of_change(change: Change, scene: Scene) -> Iterator[Finding]:
         yield from python_default(change, field)
 
 
+def order_column(change: Change) -> Iterator[Finding]:
+    """A column that no field names."""
+    dropped = {act.name for act in change.acts if act.kind == "drop default"}
+    for act in change.acts:
+        if act.kind == "add column" and act.name in dropped:
+            table, column = recipes.quoted(act.table), recipes.quoted(act.name)
+            recipe = Recipe(
+                "Let the database keep the default until all code that still runs writes the column.",
+                f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT 0;",
+                "sql",
+            )
+            yield Finding("dropped-default", WARNING, TITLE, act.subject, FILLED, "", recipe, act.operation)
+
+
+FILLED = (
+    "Django fills the rows that are there and then drops the default. Code that does not know the column "
+    "fails from then on when it inserts rows."
+)
+
+
 def python_default(change: Change, field: Facts) -> Iterator[Finding]:
     if field.get("null") or field.get("db_default") or field.get("generated") or field.get("primary_key"):
         return
     if not is_filled(change):
         return
-    reason = (
-        "Django fills the rows that are there and then drops the default. Code that does not know the "
-        "column fails from then on when it inserts rows."
-    )
     yield Finding(
         "dropped-default",
         WARNING,
         TITLE,
         change.subject,
-        reason,
+        FILLED,
         "",
         recipes.db_default(change),
         change.position,

@@ -1,7 +1,9 @@
 """Safe ways, as words and as code to paste. Names are the target's own: quoted here, escaped by pages."""
 
+import re
+
 from .act import Act
-from .change import Change
+from .change import Change, Facts
 from .finding import Recipe
 
 
@@ -34,13 +36,10 @@ def concurrent_index(change: Change | None, act: Act) -> Recipe:
     )
     if change and change.kind == "AddIndex" and (change.facts.get("index") or {}).get("name"):
         index = change.facts["index"]
-        fields = ", ".join(literal(str(name)) for name in index.get("fields") or ())
-        body = "..." if index.get("expressions") or index.get("condition") else f"fields=[{fields}]"
         code = (
             "from django.contrib.postgres.operations import AddIndexConcurrently\n\n"
             f"class Migration(migrations.Migration):\n{NOT_ATOMIC}    operations = [\n"
-            f"        AddIndexConcurrently({literal(model_of(change))}, models.Index({body}, "
-            f"name={literal(index['name'])})),\n"
+            f"        AddIndexConcurrently({literal(model_of(change))}, {index_code(index, act)}\n"
             "    ]"
         )
         return Recipe(words, code)
@@ -56,13 +55,29 @@ def concurrent_index(change: Change | None, act: Act) -> Recipe:
     return Recipe(words, code, "sql")
 
 
+def index_code(index: Facts, act: Act) -> str:
+    """Written out where its fields are all that there is to say of it (no other kind, class, INCLUDE ...)."""
+    fields = [str(name) for name in index.get("fields") or ()]
+    downwards = [" DESC" if name.startswith("-") else "" for name in fields]
+    columns = [quoted(column) for column in act.columns]
+    plain = f"({', '.join(map(str.__add__, columns, downwards))})"
+    if len(columns) != len(fields) or act.expression != plain:
+        return "...),  # the index as AddIndex has it"
+    listed = ", ".join(map(literal, fields))
+    return f"models.Index(fields=[{listed}], name={literal(index['name'])})),"
+
+
 def unique(change: Change | None, act: Act) -> Recipe:
     table, name = quoted(act.table), act.name or "name"
     columns = ", ".join(quoted(column) for column in act.columns or (act.name,) if column) or "..."
     index = quoted(f"{act.table}_{name}_uniq" if act.kind == "add column" else name)
+    is_key = act.type == "primary key" or act.has("primary key")
+    included, later = parts_behind(act.expression) if act.kind == "add constraint" else ("", "")
+    nulls = " NULLS NOT DISTINCT" if act.has("nulls not distinct") else ""
     code = (
-        f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({columns});\n"
-        f"ALTER TABLE {table} ADD CONSTRAINT {index} UNIQUE USING INDEX {index};"
+        f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({columns}){included}{nulls};\n"
+        f"ALTER TABLE {table} ADD CONSTRAINT {index} {'PRIMARY KEY' if is_key else 'UNIQUE'} "
+        f"USING INDEX {index}{later};"
     )
     return Recipe(
         "Look for duplicates first. Build the unique index concurrently in a migration that is not "
@@ -71,6 +86,15 @@ def unique(change: Change | None, act: Act) -> Recipe:
         code,
         "sql",
     )
+
+
+def parts_behind(text: str) -> tuple[str, str]:
+    """(INCLUDE ..., DEFERRABLE ...) of what follows the columns."""
+    place = text.upper().find("DEFERRABLE")
+    if text[:place].upper().endswith("NOT "):
+        place -= 4
+    included, later = (text[:place], text[place:]) if place >= 0 else (text, "")
+    return f" {included}".rstrip(), f" {later}".rstrip()
 
 
 def check(change: Change | None, act: Act) -> Recipe:
@@ -117,11 +141,11 @@ def positive(change: Change | None, act: Act) -> Recipe:
 
 
 def foreign_key(change: Change | None, act: Act) -> Recipe:
-    column = quoted(act.columns[0] if act.columns else act.name)
+    columns = ", ".join(map(quoted, act.columns or (act.name,)))
     name = quoted(act.name or "constraint")
     code = (
-        f"ALTER TABLE {quoted(act.table)} ADD CONSTRAINT {name} FOREIGN KEY ({column}) "
-        f"REFERENCES {quoted(act.other)} DEFERRABLE INITIALLY DEFERRED NOT VALID;\n"
+        f"ALTER TABLE {quoted(act.table)} ADD CONSTRAINT {name} FOREIGN KEY ({columns}) "
+        f"REFERENCES {quoted(act.other)}{referenced(change, act)} NOT VALID;\n"
         f"-- in the next migration\nALTER TABLE {quoted(act.table)} VALIDATE CONSTRAINT {name};"
     )
     return Recipe(
@@ -131,6 +155,15 @@ def foreign_key(change: Change | None, act: Act) -> Recipe:
         code,
         "sql",
     )
+
+
+def referenced(change: Change | None, act: Act) -> str:
+    """What follows the name of the other table: its columns, what happens on DELETE, when it is checked."""
+    if act.kind == "add constraint":
+        return f" {act.expression}".rstrip()
+    field = (change.after if change else None) or {}
+    column = str((field.get("references") or {}).get("column") or "")
+    return f"{f' ({quoted(column)})' if column else ''} DEFERRABLE INITIALLY DEFERRED"
 
 
 def not_null(act: Act, version: int | None) -> Recipe:
@@ -184,34 +217,57 @@ def state_first(change: Change | None, what: str = "field") -> Recipe:
     )
 
 
+# They need nothing but what is said here.
+SIMPLE = {
+    *(f"{size}IntegerField" for size in ("", "Small", "Big", "Positive", "PositiveSmall", "PositiveBig")),
+    *("BooleanField", "DateField", "DateTimeField", "TimeField", "DurationField", "FloatField", "TextField"),
+    *("UUIDField", "JSONField", "BinaryField", "GenericIPAddressField"),
+}
+WITH_LENGTH = {"CharField", "SlugField", "EmailField", "URLField"}
+DIGITS = re.compile(r"numeric\((\d+), ?(-?\d+)\)")
+
+
+def field_code(change: Change, option: str) -> str:
+    """The field with this option, and a closing parenthesis of the operation around it; where it needs more
+    than is known of it, the place where it goes."""
+    field = change.after or {}
+    kind, length = str(field.get("type") or ""), field.get("max_length")
+    digits = DIGITS.fullmatch(str(field.get("db_type") or ""))
+    if kind in SIMPLE:
+        return f"models.{kind}({option}))"
+    if kind in WITH_LENGTH and length:
+        return f"models.{kind}(max_length={length}, {option}))"
+    if kind == "DecimalField" and digits:
+        return f"models.{kind}(max_digits={digits[1]}, decimal_places={digits[2]}, {option}))"
+    return f"...)  # the field as it is, with {option}"
+
+
 def db_default(change: Change) -> Recipe:
     model, name = model_of(change), field_of(change)
-    kind = str((change.after or {}).get("type") or "Field")
     default = str((change.after or {}).get("default") or "...")
     value = "..." if (change.after or {}).get("default_is_callable") else default
     return Recipe(
         "Give it db_default (Django 5.0 and newer): the database fills it in for whoever does not know "
         "the column. Before "
         "that: add it as null=True, fill the rows, and make it NOT NULL with a later release.",
-        f"migrations.AddField({literal(model)}, {literal(name)}, models.{kind}(db_default={value}))",
+        f"migrations.AddField({literal(model)}, {literal(name)}, {field_code(change, f'db_default={value}')}",
     )
 
 
 def nullable_first(change: Change) -> Recipe:
     model, name = model_of(change), field_of(change)
-    kind = str((change.after or {}).get("type") or "Field")
     return Recipe(
         "Add it as null=True, fill the rows in batches with a value of each one's own, and make it unique "
         "or NOT NULL in a "
         "later migration.",
-        f"migrations.AddField({literal(model)}, {literal(name)}, models.{kind}(null=True))",
+        f"migrations.AddField({literal(model)}, {literal(name)}, {field_code(change, 'null=True')}",
     )
 
 
 def keep_column(change: Change, old: str) -> Recipe:
     return Recipe(
         "Rename it in Python only: keep the column by db_column, and nothing is asked of the database.",
-        f"models.{(change.after or {}).get('type') or 'Field'}(db_column={literal(old)})",
+        field_code(change, f"db_column={literal(old)}").removesuffix(")"),
     )
 
 

@@ -390,9 +390,29 @@ def test_a_part_whose_plan_is_kept_and_holds_is_started_with_it(
     operator: Client, known: KnownDatabase
 ) -> None:
     database = known()
+    whole = keep(database, drops_total(), fingerprint="a" * 64)
     plan = keep(database, drops_total(), app="shop", fingerprint="e" * 64)
-    start(operator, database, app="shop", plan="a" * 64)
+    start(operator, database, app="shop", plan=whole.fingerprint)
     assert Job.objects.get().arguments == {"app": "shop", "expected_plan": plan.fingerprint}
+
+
+def test_a_plan_that_is_not_kept_any_more_holds_its_job_all_the_same(
+    operator: Client, known: KnownDatabase
+) -> None:
+    database = known()
+    keep(database, drops_total(), fills())
+    start(operator, database, plan="a" * 64)
+    assert Job.objects.get().arguments == {"expected_plan": "a" * 64}
+
+
+def test_a_part_whose_plan_is_not_kept_any_more_is_shown_anew_and_not_held_to_another(
+    operator: Client, known: KnownDatabase
+) -> None:
+    database = known()
+    now = keep(database, drops_total(), fills(), app="shop", fingerprint="e" * 64)
+    answer = start(operator, database, app="shop", plan="a" * 64)
+    assert answer["Location"] == now.get_absolute_url()
+    assert not Job.objects.exists()
 
 
 def test_of_an_alias_that_no_address_can_name_run_again_shows_no_plan(
@@ -456,3 +476,13 @@ def test_the_real_plan_of_the_example_is_understood(operator: Client, shop: Targ
     page = text(operator, newest(default_of(shop)))
     assert "tables created" in page
     assert "orders.0006_fill_order_totals" in page
+
+
+def test_run_again_is_held_to_the_plan_that_its_page_showed_though_it_is_not_kept_any_more(
+    operator: Client, known: KnownDatabase, make_job: Callable[..., Job]
+) -> None:
+    database = known()
+    job = make_job(database, state="failed", finished_at=clock.now(), arguments={"app": "shop"})
+    keep(database, drops_total(), app="shop", fingerprint="e" * 64)
+    operator.post(f"{job.get_absolute_url()}again/", {"key": str(uuid.uuid4()), "plan": "a" * 64})
+    assert Job.objects.get(again_of=job).arguments == {"app": "shop", "expected_plan": "a" * 64}
