@@ -29,6 +29,9 @@ HASH = re.compile(r"[0-9a-f]{64}")
 # What is put in anew is referred to within an inspection's time.
 KEPT_FOR = timedelta(days=1)
 THINNED_AT_ONCE = 500
+# The furthest offset from UTC; each is a multiple of a quarter.
+OFFSETS = timedelta(hours=14)
+QUARTER = timedelta(minutes=15)
 CHANGED = ["applied", "applied_at", "hash", "hash_now", "seen_before", "frozen_at"]
 
 
@@ -104,6 +107,14 @@ def moment_of(text: Any) -> datetime | None:
     return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
+def is_same_moment(one: datetime | None, other: datetime | None) -> bool:
+    """A target without USE_TZ tells local times, the server and a target with another setting do not: what
+    differs by whole quarters of an hour, as offsets do, is one moment told twice."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= OFFSETS and not (one - other) % QUARTER
+
+
 @dataclass(frozen=True)
 class Followed:
     """The rows of one database as they are to be, and which of them are to be written or taken away."""
@@ -171,7 +182,7 @@ def _follow(row: SeenMigration, key: Key, seen: Sighting) -> bool:
     if key not in seen.rows:
         row.applied, row.applied_at, row.frozen_at = False, None, None
         row.hash, row.seen_before = file, False
-    elif not row.applied or row.applied_at != seen.rows[key] or not row.hash:
+    elif not row.applied or not row.hash or not is_same_moment(row.applied_at, seen.rows[key]):
         _freeze(row, file, seen.rows[key], seen.at)
     row.hash_now = file
     return before != [getattr(row, name) for name in CHANGED]

@@ -157,6 +157,26 @@ def test_a_migration_that_was_applied_meanwhile_is_frozen_as_its_file_is(mini: T
     assert row.applied and row.seen_before and row.applied_at == EARLY + timedelta(days=1)
 
 
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "UTC"])
+def test_an_edit_is_still_told_where_the_target_tells_local_times(
+    mini: Target, project: Project, rows: Any, zone: str
+) -> None:
+    """Without USE_TZ a moment has no offset; the server tells one. It is the same application still."""
+    project.settings(f"USE_TZ = False\nTIME_ZONE = {zone!r}\n")
+    inspect_now(mini)
+    file = project.path / "shop" / "migrations" / "0001_initial.py"
+    file.write_text(file.read_text().replace("null=True", "default=0"))
+    inspect_now(mini)
+    assert "edited" in states(default_of(mini))
+    migrate_by_hand(rows)
+    assert "edited" in states(refreshed(mini))
+    project.settings("USE_TZ = True\n")
+    inspect_now(mini)
+    assert "edited" in states(default_of(mini))
+    row = SeenMigration.objects.get(name="0001_initial")
+    assert row.hash != row.hash_now
+
+
 @pytest.mark.parametrize("how", ["edited", "added", "removed", "renamed package"])
 def test_a_change_of_the_files_is_no_refresh_and_the_agent_is_asked(
     mini: Target, project: Project, rows: Any, how: str
