@@ -4,6 +4,7 @@ rest."""
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dbops.inspection import due as inspection_due
 from dbops.inspection import inspect_now, reach, refresh
+from dbops.inspection.base import bases_of
 from dbops.inspection.fresh import report_now
 from dbops.inspection.knowledge import database_statuses, latest_done
 from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase, clock
@@ -282,6 +284,45 @@ def test_a_database_that_went_away_keeps_its_verdict_and_age_and_the_agent_is_as
             server.execute(
                 f'ALTER DATABASE "{rows.rpartition("/")[2]}_x" RENAME TO "{rows.rpartition("/")[2]}"'
             )
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+def test_a_database_that_was_made_anew_is_inspected_at_once(mini: Target, rows: str) -> None:
+    """Another lies behind the same settings now: what was found before is no truth about it."""
+    refreshed(mini)
+    server, _, name = rows.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{name}"')
+        admin.execute(f'CREATE DATABASE "{name}"')
+    refreshed(mini)
+    assert "another database" in mini.refresh_refused and mini in inspection_due()
+
+
+def test_a_standby_is_not_believed(mini: Target) -> None:
+    """It is the same database by its identity, as it was some time ago."""
+    alias = reach.Alias("postgresql", "postgres:1:2", "shop", "public", "")
+    told = reach.Records("postgres:1:2", True, "shop", "public", [], in_recovery=True)
+    assert isinstance(found := reach.judged(told, alias), reach.Refused) and found.changed
+    assert isinstance(reach.judged(replace(told, in_recovery=False), alias), reach.Read)
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+def test_what_leads_to_one_database_alike_is_read_by_one_session(
+    mini: Target, rows: str, monkeypatch: Any
+) -> None:
+    asked, reading = [], reach.records
+
+    async def counted(*given: Any) -> Any:
+        asked.append(given)
+        return await reading(*given)
+
+    monkeypatch.setattr(reach, "records", counted)
+    base = bases_of([mini.pk])[mini.pk]
+    same = [reach.Question(default_of(mini), base.aliases["default"]) for _ in range(3)]
+    other = reach.Question(default_of(mini), replace(base.aliases["default"], schema="tenant"))
+    reach.read_all([*same, other])
+    assert [isinstance(one.answer, reach.Read) for one in [*same, other]] == [True, True, True, False]
+    assert len(asked) == 1
 
 
 def test_a_sqlite_file_is_neither_made_nor_changed(make_target: MakeTarget, tmp_path: Path) -> None:
