@@ -73,12 +73,13 @@ async def _read(connection: AsyncConnection, expected: str) -> Records:
         told = await facts.fetchone()
         assert told is not None
         system, oid, read_only, user, schema, has_table, in_recovery = told
-        identity = written(str(system), str(oid))
+        identity, rows = written(str(system), str(oid)), None
         # Left in a transaction, a pooler would throw its connection away.
         if identity == expected and read_only and has_table:
             rows = await (await connection.execute(f"{ROWS}; ROLLBACK".encode())).fetchall()
         else:
-            rows = [] if identity == expected and read_only else None
             await connection.execute(b"ROLLBACK")
-    found = [(app, name, applied) for app, name, applied in rows] if rows is not None else None
+    found: list[tuple[str, str, datetime]] | None = None
+    if identity == expected and read_only:
+        found = [(app, name, applied) for app, name, applied in rows or []]
     return Records(identity, bool(read_only), str(user), str(schema or ""), found, bool(in_recovery))

@@ -17,10 +17,11 @@ from django.test.utils import CaptureQueriesContext
 
 from dbops.inspection import due as inspection_due
 from dbops.inspection import inspect_now, reach, refresh
-from dbops.inspection.base import bases_of
+from dbops.inspection.base import Alias, bases_of
 from dbops.inspection.fresh import report_now
 from dbops.inspection.knowledge import database_statuses, latest_done
 from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase, clock
+from dbops.postgres.records import Records, records
 from tests.integration.conftest import MakeTarget, default_of
 from tests.integration.recording import EARLY, forget, record, settings_of, target_of
 from tests.targets.builder import ADD_NAME, Project, shop_project
@@ -300,8 +301,8 @@ def test_a_database_that_was_made_anew_is_inspected_at_once(mini: Target, rows: 
 
 def test_a_standby_is_not_believed(mini: Target) -> None:
     """It is the same database by its identity, as it was some time ago."""
-    alias = reach.Alias("postgresql", "postgres:1:2", "shop", "public", "")
-    told = reach.Records("postgres:1:2", True, "shop", "public", [], in_recovery=True)
+    alias = Alias("postgresql", "postgres:1:2", "shop", "public", "")
+    told = Records("postgres:1:2", True, "shop", "public", [], in_recovery=True)
     assert isinstance(found := reach.judged(told, alias), reach.Refused) and found.changed
     assert isinstance(reach.judged(replace(told, in_recovery=False), alias), reach.Read)
 
@@ -310,7 +311,7 @@ def test_a_standby_is_not_believed(mini: Target) -> None:
 def test_what_leads_to_one_database_alike_is_read_by_one_session(
     mini: Target, rows: str, monkeypatch: Any
 ) -> None:
-    asked, reading = [], reach.records
+    asked, reading = [], records
 
     async def counted(*given: Any) -> Any:
         asked.append(given)
