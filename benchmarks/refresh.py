@@ -8,6 +8,7 @@ nothing has changed, and after every database has lost a row, so that each is ju
 limits are 2 s for 200 targets and 20 ms each.
 """
 
+import json
 import os
 import platform
 import sys
@@ -25,6 +26,7 @@ from dbops.declare import declare
 from dbops.inspection import inspect_now, refresh
 from dbops.inspection.declared import digest_of
 from dbops.models import SeenMigration, Target, TargetDatabase
+from dbops.sealing import seal, unseal
 
 DATABASES = 20
 LIMIT_MS = 10.0
@@ -75,6 +77,7 @@ def as_inspected(target: Target, twin: Target) -> None:
     for database in twin.databases.all():
         seen = list(database.seen_migrations.all())
         database.pk, database.target = None, target
+        database.sealed_connection = own_session(database.sealed_connection, target.pk)
         database._state.adding = True
         database.save()
         for row in seen:
@@ -88,6 +91,13 @@ def as_inspected(target: Target, twin: Target) -> None:
     inspection._state.adding = True
     inspection.save()
     Target.objects.filter(pk=target.pk).update(inspected_at=inspection.started_at)
+
+
+def own_session(sealed: str, number: int) -> str:
+    """Those that connect alike are read once: no two do."""
+    settings = json.loads(unseal(sealed))
+    settings["options"] = {**settings["options"], "keepalives_idle": 60 + number}
+    return seal(json.dumps(settings))
 
 
 def declaration(url: str) -> dict[str, object]:

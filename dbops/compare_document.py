@@ -35,7 +35,7 @@ def _compared(side: Side) -> dict[str, Any]:
         "reported_at": when(side.reported_at),
         "schema_read_at": when(side.schema.read_at) if side.schema else None,
         "schema_failed": side.failed.error_sentence if side.failed else None,
-        "doubts": [*side.doubts, *filter(None, [side.schema_doubt])],
+        "doubts": [*side.doubts, *side.schema_doubts],
     }
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import django
+
 if TYPE_CHECKING:
     from typing import Any
 
     Recorded = dict[tuple[str, str], str | None]
+
+SQUASH_OF_SQUASH = (6, 0)
 
 
 def of(loader: Any, recorded: Recorded) -> list[dict[str, Any]]:
@@ -30,8 +34,13 @@ def of(loader: Any, recorded: Recorded) -> list[dict[str, Any]]:
 
 
 def is_replaced(key: tuple[str, str], loader: Any, recorded: Recorded) -> bool:
-    """A squash that is not recorded, while all that it replaces is; it may replace squashes."""
+    """A squash that is not recorded, while all that it replaces is: then Django lets it pass. Since 6.0
+    what it replaces may be a squash itself."""
     squash = loader.replacements.get(key)
     if squash is None:
         return False
-    return all(tuple(one) in recorded or is_replaced(tuple(one), loader, recorded) for one in squash.replaces)
+    return all(
+        tuple(one) in recorded
+        or (django.VERSION >= SQUASH_OF_SQUASH and is_replaced(tuple(one), loader, recorded))
+        for one in squash.replaces
+    )

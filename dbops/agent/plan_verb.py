@@ -2,7 +2,8 @@
 
 Arguments: alias, app, migration (a name, its beginning, or "zero"), session, forbidden_identity, budget_s (of
 wall time, or null: no end), schema (bool).
-Answer: see planning; with `schema` also {table: TABLE} of all that is applied, as the migration states say.
+Answer: see planning; with `schema` also {table: TABLE} of all that is applied, as the migration states say,
+and not_in_schema: [{app, name, problem}] of what is recorded and could not be put into the states.
 """
 
 from __future__ import annotations
@@ -26,4 +27,6 @@ def run(arguments: dict[str, Any], session: Any, channel: Any, utility: Any) -> 
     plan = planning.Plan(MigrationExecutor(connection), app, name)
     walk = Walk(connection, plan, arguments.get("budget_s"), bool(arguments.get("schema")))
     answer = planning.answer(connection, plan, walk)
-    return dict(answer, schema=walk.schema) if arguments.get("schema") else answer
+    if not arguments.get("schema"):
+        return answer
+    return dict(answer, schema=walk.schema, not_in_schema=walk.not_in_schema)

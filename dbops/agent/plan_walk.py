@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .planning import Plan
 
 
+NO_FILE = "It has no file."
 UNTOLD = (
     "opsdash had {} s for the SQL and the tables of this plan, and they are used up: {} of its {} migrations "
     "are told without, or in part. They are {}."
@@ -44,6 +45,8 @@ class Walk:
         self.began = time.monotonic()
         self.wants_schema = wants_schema
         self.schema: dict[str, Any] = {}
+        # What is recorded and not in that schema: [{app, name, problem}].
+        self.not_in_schema: list[dict[str, str]] = []
         self.untold: list[Any] = []
         # {migration: why nothing that builds on it can be told}
         self.bad: dict[tuple[str, str], str] = {}
@@ -123,6 +126,15 @@ class Walk:
         made.describer = describer
         version = made.after({}, change)
         self.schema = tables_of(version, version)
+        self.not_in_schema = [
+            {"app": app, "name": name, "problem": problem} for (app, name), problem in self._unseen().items()
+        ]
+
+    def _unseen(self) -> dict[tuple[str, str], str]:
+        loader = self.plan.loader
+        replaced = {tuple(key) for squash in loader.replacements.values() for key in squash.replaces}
+        gone = [key for key in loader.applied_migrations if key not in loader.disk_migrations]
+        return {**dict.fromkeys((key for key in gone if key not in replaced), NO_FILE), **self.bad}
 
     @property
     def is_over(self) -> bool:

@@ -63,7 +63,12 @@ class Sources:
 
 
 def decoded(data: bytes) -> str:
-    """As Python reads it, where it can."""
+    """As it is, where it is UTF-8: its reader can tell that it has this hash. Else as Python reads it, where
+    it can."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
     try:
         text = importlib.util.decode_source(data)
     except (SyntaxError, UnicodeDecodeError, LookupError):

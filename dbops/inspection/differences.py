@@ -19,9 +19,9 @@ def unified(then: str, now: str, name: str) -> str:
 
 
 def only_looks(then: str, now: str) -> bool:
-    """Both are Python, and comments and formatting alone differ. False where that cannot be told."""
+    """Both are Python and mean the same. False where that cannot be told."""
     try:
-        return then != now and _tree(then) == _tree(now)
+        return then == now or _tree(then) == _tree(now)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         # Not the Python of this process, or made to be hard to read.
         return False

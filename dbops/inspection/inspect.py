@@ -145,7 +145,7 @@ def keep_answer(
     reports = [(report.get("connection"), in_the_open(report, clean)) for report in answer["databases"]]
     project = project_in_the_open(answer, clean)
     sources = answer.get("sources") or {}
-    keep_sources(sources, clean, inspection.started_at)
+    keep_sources(sources, clean, inspection.started_at, target)
     found = {report["alias"]: report for report in answer["databases"]}
     inspection.outcome = Inspection.Outcome.DONE
     inspection.python_version = str(answer["python"])

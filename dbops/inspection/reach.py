@@ -3,6 +3,7 @@ one."""
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -100,31 +101,51 @@ def _of_file(question: Question) -> Read | Refused:
 
 
 async def _of_servers(questions: list[Question]) -> None:
+    """Those that lead to one database by the same settings are answered by one look."""
+    alike: dict[tuple[str, str], list[Question]] = defaultdict(list)
+    for question in questions:
+        try:
+            given = unseal(question.database.sealed_connection)
+        except CannotUnsealError as error:
+            question.answer = Refused(str(error))
+            continue
+        alike[given, question.alias.identity].append(question)
     slots = asyncio.Semaphore(AT_ONCE)
     silent: set[tuple[str, str]] = set()
     async with asyncio.TaskGroup() as tasks:
-        for question in questions:
-            tasks.create_task(_of_server(question, slots, silent))
+        for (given, identity), same in alike.items():
+            tasks.create_task(_of_server(given, identity, same, slots, silent))
 
 
-async def _of_server(question: Question, slots: asyncio.Semaphore, silent: set[tuple[str, str]]) -> None:
+async def _of_server(
+    connection: str,
+    identity: str,
+    questions: list[Question],
+    slots: asyncio.Semaphore,
+    silent: set[tuple[str, str]],
+) -> None:
+    told = await _told(connection, identity, slots, silent)
+    for question in questions:
+        question.answer = told if isinstance(told, Refused) else judged(told, question.alias)
+
+
+async def _told(
+    connection: str, identity: str, slots: asyncio.Semaphore, silent: set[tuple[str, str]]
+) -> Records | Unreachable | Refused:
+    """`connection`: JSON, as the agent told it."""
     try:
-        given = parameters(json.loads(unseal(question.database.sealed_connection)))
-    except (CannotUnsealError, ValueError) as error:
-        question.answer = Refused(str(error))
-        return
+        given = parameters(json.loads(connection))
+    except ValueError as error:
+        return Refused(str(error))
     server = (given.get("host", ""), given.get("port", ""))
     async with slots:
         if server in silent:
             # One that is silent would be waited for once a database.
-            question.answer = Refused("its server is silent", changed=True)
-            return
-        told = await records(
-            Parameters({**given, "application_name": APPLICATION_NAME}), question.alias.identity
-        )
+            return Refused("its server is silent", changed=True)
+        told = await records(Parameters({**given, "application_name": APPLICATION_NAME}), identity)
     if isinstance(told, Unreachable) and told.reason == "timeout":
         silent.add(server)
-    question.answer = judged(told, question.alias)
+    return told
 
 
 def judged(told: Records | Unreachable, alias: Alias) -> Read | Refused:
@@ -132,9 +153,11 @@ def judged(told: Records | Unreachable, alias: Alias) -> Read | Refused:
     if isinstance(told, Unreachable):
         return Refused(f"its server does not tell it here ({told.reason})", changed=True)
     if told.identity != alias.identity:
-        return Refused("from here its settings lead to another database")
+        return Refused("from here its settings lead to another database", changed=True)
+    if told.in_recovery:
+        return Refused("from here its settings lead to a standby, which may lag", changed=True)
     if not told.read_only or told.rows is None:
-        return Refused("the server did not confirm a read-only session")
+        return Refused("the server did not confirm a read-only session", changed=True)
     if (told.user, told.schema) != (alias.user, alias.schema):
-        return Refused("from here it is read with another role or schema")
+        return Refused("from here it is read with another role or schema", changed=True)
     return Read(list(told.rows))

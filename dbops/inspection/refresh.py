@@ -235,7 +235,7 @@ def _locked(rows: list[tuple[int, datetime]], started: datetime) -> list[TargetD
 
 def _put(database: TargetDatabase, change: Change, followed: Followed | None, started: datetime) -> None:
     report = change.report
-    said = archived(followed.rows, report["ghosts"]) if followed else NOTHING
+    said = archived(followed.rows, report["ghosts"], database.target_id) if followed else NOTHING
     database.fresh, database.refreshed_at = change.fresh, started
     database.pending_count, database.applied_count = len(report["plan"]), len(report["applied"])
     database.judge(judge(report, change.project, said))

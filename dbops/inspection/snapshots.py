@@ -34,12 +34,14 @@ def take_snapshot(snapshot_id: int) -> None:
         started = clock.now()
         redactor = Redactor(secrets_of(snapshot.database.target))
         answer = _ask(snapshot.database)
+        lacking = plan_in_the_open({"lacking": answer.get("not_in_schema") or []}, redactor)["lacking"]
         Snapshot.objects.end(
             snapshot,
             "done",
             read_at=started,
             identity=str(answer.get("identity") or "")[:1000],
             content=plan_in_the_open({"schema": answer["schema"]}, redactor)["schema"],
+            lacking=lacking,
         )
     except TargetError as error:
         _fail(snapshot, error, str(error), redactor.clean(error.traceback or error.output), redactor)

@@ -5,14 +5,15 @@ Two inspections at once: of one target's, that which comes later waits for the o
 (inspect); texts are shared by all targets and only ever added, those that exist already are no error.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
@@ -26,46 +27,85 @@ from dbops.models import MigrationSource, SeenMigration, Target, TargetDatabase
 # As long as Django lets a name be; a longer one, in a SQLite file, is nobody's.
 LONGEST = 255
 HASH = re.compile(r"[0-9a-f]{64}")
+# As Python reads a file.
+LINE_END = re.compile(r"\r\n?")
+BYTE_ORDER_MARK = re.compile(r"\A\ufeff")
 # What is put in anew is referred to within an inspection's time.
 KEPT_FOR = timedelta(days=1)
 THINNED_AT_ONCE = 500
+# The furthest offset from UTC; each is a multiple of a quarter.
+OFFSETS = timedelta(hours=14)
+QUARTER = timedelta(minutes=15)
 CHANGED = ["applied", "applied_at", "hash", "hash_now", "seen_before", "frozen_at"]
 
 
 def known_sources(target: Target) -> list[str]:
     """Hashes whose text need not be sent: of the files that this target had when it was inspected last."""
     mine = SeenMigration.objects.filter(database__target=target).exclude(hash_now="").values("hash_now")
-    return sorted(MigrationSource.objects.filter(hash__in=mine).values_list("hash", flat=True))
+    return sorted(set(_readable(target.pk).filter(hash__in=mine).values_list("hash", flat=True)))
 
 
 def remember(
     database: TargetDatabase, report: Mapping[str, Any], project: Mapping[str, Any], at: datetime
 ) -> Archived:
     """Keep what an inspection saw of one database; what the archive says of it. NOTHING where it cannot say:
-    a report without hashes, files that cannot be read, a database that does not tell what is applied."""
+    a report without hashes, a database that does not tell what is applied. Where files cannot be read, only
+    what was archived before is told."""
     if not is_told(report, project):
-        return NOTHING
+        return kept_of_ghosts(database, report) if has_records(report) else NOTHING
     rows = keep_seen(database, sighting(project["disk"], report.get("applied") or [], at))
-    return archived(rows, report.get("ghosts") or [])
+    return archived(rows, report.get("ghosts") or [], database.target_id)
+
+
+def kept_of_ghosts(database: TargetDatabase, report: Mapping[str, Any]) -> Archived:
+    ghosts = report.get("ghosts") or []
+    rows = SeenMigration.objects.filter(database=database) if ghosts else []
+    return replace(archived(rows, ghosts, database.target_id), edits=[], judged=False)
 
 
 def is_told(report: Mapping[str, Any], project: Mapping[str, Any]) -> bool:
     return project.get("disk") is not None and has_records(report) and not broken(report)
 
 
-def keep_sources(sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: datetime) -> None:
-    """Add texts. One that another target brought is cleaned of this one's secrets as well."""
-    texts = {hash_: clean(source["text"]) for hash_, source in sources.items() if HASH.fullmatch(hash_)}
+def keep_sources(
+    sources: Mapping[str, Mapping[str, Any]], clean: Clean, now: datetime, target: Target
+) -> None:
+    """Add texts: those that have the hash which the target told for all, others for this target alone. One
+    that another target brought is cleaned of this one's secrets as well."""
     rows = [
-        MigrationSource(hash=hash_, text=texts[hash_], cut=bool(sources[hash_].get("cut")), first_seen_at=now)
+        _source(hash_, sources[hash_], clean, now, target)
         # In one order, so that two who add the same never wait for each other.
-        for hash_ in sorted(texts)
+        for hash_ in sorted(sources)
+        if HASH.fullmatch(hash_)
     ]
-    there = list(MigrationSource.objects.filter(hash__in=texts).order_by("hash")) if rows else []
+    hashes = [row.hash for row in rows]
+    there = list(_readable(target.pk).filter(hash__in=hashes).order_by("hash")) if rows else []
     MigrationSource.objects.bulk_create(rows, ignore_conflicts=True)
     for row in there:
         if (cleaned := clean(row.text)) != row.text:
-            MigrationSource.objects.filter(pk=row.pk).update(text=cleaned)
+            MigrationSource.objects.filter(pk=row.pk).update(text=cleaned, exact=False)
+
+
+def _source(
+    hash_: str, told: Mapping[str, Any], clean: Clean, now: datetime, target: Target
+) -> MigrationSource:
+    raw, cut = str(told["text"]), bool(told.get("cut"))
+    proven = not cut and hashlib.sha256(raw.encode(errors="replace")).hexdigest() == hash_
+    text = BYTE_ORDER_MARK.sub("", LINE_END.sub("\n", raw))
+    shown = clean(text)
+    return MigrationSource(
+        hash=hash_,
+        target=None if proven else target,
+        text=shown,
+        cut=cut,
+        exact=proven and shown == text,
+        first_seen_at=now,
+    )
+
+
+def _readable(target_id: int) -> QuerySet[MigrationSource]:
+    """What is proven, and what this target said itself."""
+    return MigrationSource.objects.filter(Q(target=None) | Q(target=target_id))
 
 
 @dataclass(frozen=True)
@@ -102,6 +142,14 @@ def moment_of(text: Any) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=found.tzinfo or UTC) if found else None
+
+
+def is_same_moment(one: datetime | None, other: datetime | None) -> bool:
+    """A target without USE_TZ tells local times, the server and a target with another setting do not: what
+    differs by whole quarters of an hour, as offsets do, is one moment told twice."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= OFFSETS and not (one - other) % QUARTER
 
 
 @dataclass(frozen=True)
@@ -171,7 +219,7 @@ def _follow(row: SeenMigration, key: Key, seen: Sighting) -> bool:
     if key not in seen.rows:
         row.applied, row.applied_at, row.frozen_at = False, None, None
         row.hash, row.seen_before = file, False
-    elif not row.applied or row.applied_at != seen.rows[key] or not row.hash:
+    elif not row.applied or not row.hash or not is_same_moment(row.applied_at, seen.rows[key]):
         _freeze(row, file, seen.rows[key], seen.at)
     row.hash_now = file
     return before != [getattr(row, name) for name in CHANGED]
@@ -186,13 +234,14 @@ def _freeze(row: SeenMigration, file: str, applied_at: datetime | None, at: date
     row.hash = file or row.hash
 
 
-def archived(rows: Iterable[SeenMigration], ghosts: Iterable[Sequence[str]]) -> Archived:
+def archived(rows: Iterable[SeenMigration], ghosts: Iterable[Sequence[str]], target_id: int) -> Archived:
     """What the archive says of one database: edits with their diffs, sources of files that are gone."""
     rows = list(rows)
     edited = [row for row in rows if row.is_edited]
     gone = {(app, name) for app, name in ghosts}
     lost = [row for row in rows if (row.app, row.name) in gone and row.hash]
-    texts = texts_of([hash_ for row in edited for hash_ in (row.hash, row.hash_now)] + [r.hash for r in lost])
+    hashes = [hash_ for row in edited for hash_ in (row.hash, row.hash_now)] + [row.hash for row in lost]
+    texts = texts_of(hashes, target_id)
     return Archived(
         edits=[edit_of(row, texts) for row in sorted(edited, key=str)],
         gone={(row.app, row.name): texts[row.hash].text for row in lost if row.hash in texts},
@@ -200,11 +249,13 @@ def archived(rows: Iterable[SeenMigration], ghosts: Iterable[Sequence[str]]) -> 
     )
 
 
-def texts_of(hashes: Iterable[str]) -> dict[str, MigrationSource]:
+def texts_of(hashes: Iterable[str], target_id: int) -> dict[str, MigrationSource]:
+    """As this target may read them; one that is proven goes before its own word."""
     wanted = {hash_ for hash_ in hashes if hash_}
     if not wanted:
         return {}
-    return {source.hash: source for source in MigrationSource.objects.filter(hash__in=wanted)}
+    found = _readable(target_id).filter(hash__in=wanted).order_by(F("target_id").asc(nulls_last=True))
+    return {source.hash: source for source in found}
 
 
 def edit_of(row: SeenMigration, texts: Mapping[str, MigrationSource]) -> Edit:
@@ -214,14 +265,18 @@ def edit_of(row: SeenMigration, texts: Mapping[str, MigrationSource]) -> Edit:
         problem = "The change cannot be shown: the text of one of the two files is not in the archive."
     else:
         diff = unified(then.text, now.text, f"{row.app}.{row.name}")
-        looks = only_looks(then.text, now.text) and not (then.cut or now.cut)
-        problem = "" if diff else _no_line(then.cut or now.cut)
+        # What is masked in both may differ.
+        looks = then.exact and now.exact and only_looks(then.text, now.text)
+        problem = "" if diff else _no_line(then, now)
     return Edit(row.app, row.name, row.applied_at, diff, looks, problem, row.seen_before)
 
 
-def _no_line(cut: bool) -> str:
-    where = "behind the part that is kept" if cut else "in what is hidden here, or in the ends of lines"
-    return f"The file is another; it differs {where}."
+def _no_line(then: MigrationSource, now: MigrationSource) -> str:
+    if then.cut or now.cut:
+        return "The file is another; it differs behind the part that is kept."
+    if then.exact and now.exact:
+        return "The file is another; it differs in the ends of its lines alone."
+    return "The file is another; it differs in what is hidden here, or in how the file is written."
 
 
 def thin() -> None:

@@ -71,13 +71,22 @@ def edited(archived: Archived) -> list[Status]:
             "edited",
             f"{counted(len(edits), 'applied migration')} changed since: {names}."
             + (" Only comments and formatting differ." if harmless else ""),
-            "Nothing has to be done: what they do is the same."
-            if harmless
-            else "A database that is made anew gets another schema or other rows than this one has. Bring "
-            "the applied text back and put the change into a new migration.",
+            "Nothing has to be done: what they do is the same." if harmless else _mend(edits),
             evidence=evidence(_edit_lines(edits)),
         )
     ]
+
+
+def _mend(edits: list[Edit]) -> str:
+    if not any(edit.diff for edit in edits if not edit.only_looks):
+        return (
+            "Compare them with what was applied, in the project's own history: what differs is not shown "
+            "here, and a database that is made anew may get another schema or other rows than this one has."
+        )
+    return (
+        "A database that is made anew may get another schema or other rows than this one has. Bring the "
+        "applied text back and put the change into a new migration."
+    )
 
 
 def _edit_lines(edits: list[Edit]) -> list[str]:

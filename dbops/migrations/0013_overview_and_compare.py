@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                 ("read_at", models.DateTimeField(blank=True, null=True)),
                 ("identity", models.CharField(blank=True, max_length=1000)),
                 ("content", models.JSONField(blank=True, null=True)),
+                ("lacking", models.JSONField(blank=True, default=list)),
                 ("error_type", models.CharField(blank=True, max_length=100)),
                 ("error_sentence", models.TextField(blank=True)),
                 ("error_traceback", models.TextField(blank=True)),

@@ -19,14 +19,38 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("hash", models.CharField(max_length=64, unique=True)),
+                ("hash", models.CharField(max_length=64)),
+                (
+                    "target",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sources",
+                        to="dbops.target",
+                    ),
+                ),
                 ("text", models.TextField(blank=True)),
                 (
                     "cut",
                     models.BooleanField(default=False, help_text="The file is longer than what is kept."),
                 ),
+                ("exact", models.BooleanField(default=False)),
                 ("first_seen_at", models.DateTimeField(db_index=True)),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("target", None)),
+                        fields=("hash",),
+                        name="source_is_kept_once_for_all",
+                    ),
+                    models.UniqueConstraint(fields=("hash", "target"), name="source_is_kept_once_a_target"),
+                    models.CheckConstraint(
+                        condition=models.Q(("target", None), ("exact", False), _connector="OR"),
+                        name="source_of_one_target_is_not_exact",
+                    ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="target",

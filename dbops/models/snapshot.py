@@ -56,6 +56,8 @@ class Snapshot(models.Model):
     # Of the database that it was read from.
     identity = models.CharField(max_length=1000, blank=True)
     content = models.JSONField(null=True, blank=True)
+    # What is recorded there and not in `content`: [{app, name, problem}].
+    lacking = models.JSONField(default=list, blank=True)
     error_type = models.CharField(max_length=100, blank=True)
     error_sentence = models.TextField(blank=True)
     error_traceback = models.TextField(blank=True)

@@ -3,17 +3,32 @@
 from django.db import models
 from django.db.models import F, Q
 
-from dbops.models.target import TargetDatabase
+from dbops.models.target import Target, TargetDatabase
 
 
 class MigrationSource(models.Model):
-    """The text of one file, once for all targets. `hash` is SHA-256 of its bytes; `text` is without secrets,
-    so that the one cannot be reckoned from the other."""
+    """The text of one file, once for all targets where it was proven to have this hash; else it is what one
+    target says of its own file, and `target` names it. `hash` is SHA-256 of the bytes; `text` is without
+    secrets, so that the one cannot be reckoned from the other."""
 
-    hash = models.CharField(max_length=64, unique=True)
+    hash = models.CharField(max_length=64)
+    target = models.ForeignKey(Target, null=True, on_delete=models.CASCADE, related_name="sources")
     text = models.TextField(blank=True)
     cut = models.BooleanField(default=False, help_text="The file is longer than what is kept.")
+    # Proven, and nothing is masked but the ends of lines: equal texts mean equal files.
+    exact = models.BooleanField(default=False)
     first_seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="source_is_kept_once_for_all", fields=["hash"], condition=Q(target=None)
+            ),
+            models.UniqueConstraint(name="source_is_kept_once_a_target", fields=["hash", "target"]),
+            models.CheckConstraint(
+                name="source_of_one_target_is_not_exact", condition=Q(target=None) | Q(exact=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.hash[:12]

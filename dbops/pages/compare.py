@@ -9,6 +9,7 @@ from dbops.access import Role
 from dbops.inspection.compare import Comparison, History, compare, history_of
 from dbops.inspection.knowledge import database_statuses, latest_done, report_now
 from dbops.inspection.schema_diff import SchemaDiff, between
+from dbops.inspection.words import name_some
 from dbops.models import Snapshot, TargetDatabase
 from dbops.models.status import Status
 from dbops.serving import Service, services
@@ -48,10 +49,15 @@ class Side:
         return doubts
 
     @property
-    def schema_doubt(self) -> str:
-        if self.schema and self.schema.identity and self.database.identity not in ("", self.schema.identity):
-            return "The alias leads to another database now than the one that this schema was read from."
-        return ""
+    def schema_doubts(self) -> list[str]:
+        if not self.schema:
+            return []
+        return [*self._led_elsewhere(self.schema), *_left_out(self.schema.lacking)]
+
+    def _led_elsewhere(self, schema: Snapshot) -> list[str]:
+        if not schema.identity or self.database.identity in ("", schema.identity):
+            return []
+        return ["The alias leads to another database now than the one that this schema was read from."]
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,18 @@ def sentence(found: Comparison, both_read: bool) -> str:
         f"Files in A only: {files[0]}, in B only: {files[1]}. "
         f"Same name, other source: {len(found.edited)}."
     )
+
+
+def _left_out(lacking: list[dict[str, str]]) -> list[str]:
+    """One sentence, however many they are."""
+    if not lacking:
+        return []
+    names = name_some([[one["app"], one["name"]] for one in lacking])
+    why = lacking[0]["problem"].rstrip(".")
+    return [
+        f"What {names} changed is not in this schema, nor what builds on it: recorded there, and not to be "
+        f"put into the states. {'Of the first' if len(lacking) > 1 else 'Why'}: {why}."
+    ]
 
 
 def _choices() -> list[str]:

@@ -68,7 +68,8 @@ def migration_page(role: Role, database: TargetDatabase, app: str, name: str) ->
         (one["app"], one["name"]): one for one in ((inspection and inspection.report) or {}).get("disk") or []
     }
     file = disk.get(key, {})
-    texts = texts_of([str(file.get("hash") or ""), *([seen.hash, seen.hash_now] if seen else [])])
+    hashes = [str(file.get("hash") or ""), *([seen.hash, seen.hash_now] if seen else [])]
+    texts = texts_of(hashes, database.target_id)
     return MigrationPage(
         database=database,
         migration=known[key],

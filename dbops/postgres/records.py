@@ -8,7 +8,7 @@ from datetime import datetime
 import psycopg
 from psycopg import AsyncConnection
 
-from dbops.postgres.answering import CONNECT_S, SILENCE_S, connect, hung_up_after, row
+from dbops.postgres.answering import CONNECT_S, SILENCE_S, connect, hung_up_after
 from dbops.postgres.identity import written
 from dbops.postgres.parameters import Parameters
 from dbops.postgres.readiness import Unreachable, classify, first_line
@@ -17,11 +17,11 @@ from dbops.postgres.readiness import Unreachable, classify, first_line
 FACTS = """
 SELECT system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database()),
        current_setting('transaction_read_only') = 'on', current_user::text, current_schema()::text,
-       to_regclass('django_migrations') IS NOT NULL
+       to_regclass('django_migrations') IS NOT NULL, pg_is_in_recovery()
   FROM pg_control_system()
 """
 # Where a migration holds the table, who asks the agent waits as long as that does.
-LIMITS = "SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '500ms'"
+BEGIN = "BEGIN READ ONLY; SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '500ms';"
 ROWS = "SELECT app::text, name::text, applied FROM django_migrations ORDER BY id"
 
 
@@ -35,6 +35,8 @@ class Records:
     user: str
     schema: str
     rows: list[tuple[str, str, datetime]] | None
+    # A standby: what it tells may be of some time ago.
+    in_recovery: bool = False
 
 
 async def records(parameters: Parameters, expected: str) -> Records | Unreachable:
@@ -62,14 +64,22 @@ async def records(parameters: Parameters, expected: str) -> Records | Unreachabl
 
 
 async def _read(connection: AsyncConnection, expected: str) -> Records:
-    await connection.set_read_only(True)
+    """In two round trips: a session costs more than what is asked in it."""
+    await connection.set_autocommit(True)
     with hung_up_after(SILENCE_S, connection):
-        await connection.execute(LIMITS.encode())
-        system, oid, read_only, user, schema, has_table = await row(connection, FACTS)
+        facts = await connection.execute((BEGIN + FACTS).encode())
+        while facts.nextset():
+            pass
+        told = await facts.fetchone()
+        assert told is not None
+        system, oid, read_only, user, schema, has_table, in_recovery = told
         identity, rows = written(str(system), str(oid)), None
-        if identity == expected and read_only:
-            rows = await (await connection.execute(ROWS.encode())).fetchall() if has_table else []
         # Left in a transaction, a pooler would throw its connection away.
-        await connection.rollback()
-    found = [(app, name, applied) for app, name, applied in rows] if rows is not None else None
-    return Records(identity, bool(read_only), str(user), str(schema or ""), found)
+        if identity == expected and read_only and has_table:
+            rows = await (await connection.execute(f"{ROWS}; ROLLBACK".encode())).fetchall()
+        else:
+            await connection.execute(b"ROLLBACK")
+    found: list[tuple[str, str, datetime]] | None = None
+    if identity == expected and read_only:
+        found = [(app, name, applied) for app, name, applied in rows or []]
+    return Records(identity, bool(read_only), str(user), str(schema or ""), found, bool(in_recovery))

@@ -421,3 +421,13 @@ def test_a_name_that_there_is_not_is_refused(known: Known) -> None:
         compare("one", "one/mars")
     with pytest.raises(CommandError, match="There is no target mars"):
         compare("one", "mars")
+
+
+def test_a_schema_that_lacks_a_recorded_migration_says_so(viewer: Client, known: Known) -> None:
+    for name in ("one", "other"):
+        read(known(name, [ONE]))
+    lacking = [{"app": "shop", "name": "0003_<b>", "problem": "KeyError: 'nobody'."}]
+    Snapshot.objects.filter(database__target__name="one").update(lacking=lacking)
+    page = text(viewer)
+    assert escape("What shop.0003_<b> changed is not in this schema") in page
+    assert escape("Why: KeyError: 'nobody'.") in page

@@ -1,5 +1,6 @@
 """The archive of sources: what a migration's file was when it was applied, and what became of it since."""
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +12,15 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from dbops.inspection import inspect_now
-from dbops.inspection.sources import KEPT_FOR, keep_seen, keep_sources, known_sources, sighting, thin
+from dbops.inspection.sources import (
+    KEPT_FOR,
+    keep_seen,
+    keep_sources,
+    known_sources,
+    sighting,
+    texts_of,
+    thin,
+)
 from dbops.models import MigrationSource, SeenMigration, Target, clock
 from dbops.models.status import Status
 from tests.integration.conftest import MakeDatabase, MakeTarget, default_of
@@ -142,6 +151,15 @@ def test_a_file_that_is_gone_is_a_ghost_with_its_archived_source(mini: Target, p
     assert "shop.0003_price" in status.detail and 'AddField("Item", "price"' in status.evidence
 
 
+def test_a_ghost_has_its_source_also_where_its_lack_breaks_the_others(mini: Target, project: Project) -> None:
+    record(project, NAMES)
+    inspect_now(mini)
+    file_of(project).unlink()
+    inspect_now(mini)
+    (status,) = [status for status in default_of(mini).found() if status.state == "ghosts"]
+    assert 'CreateModel("Item"' in status.evidence and "never seen" not in status.evidence
+
+
 def test_a_secret_in_a_source_is_masked_and_the_hash_is_of_the_bytes(mini: Target, project: Project) -> None:
     variable = mini.variables.model(target=mini, name="TOKEN")
     variable.keep("canary-4711", secret=True)
@@ -178,6 +196,68 @@ def test_a_report_does_not_keep_the_texts_and_they_are_not_sent_twice(mini: Targ
     assert known_sources(mini) == sorted(one["hash"] for one in inspection.report["disk"])
 
 
+def test_a_false_text_for_a_hash_is_never_shown_of_another_target(
+    make_target: MakeTarget, make_database: MakeDatabase, project: Project
+) -> None:
+    """Whoever serves one target's files could else say what another's were."""
+    record(project, NAMES)
+    hostile = make_database("hostile").target
+    hash_ = hashlib.sha256(file_of(project, "0003_price").read_bytes()).hexdigest()
+    keep_sources({hash_: {"text": "harmless = True", "cut": False}}, str, clock.now(), hostile)
+    mini = target_of(make_target, project)
+    assert hash_ not in known_sources(mini)
+    inspect_now(mini)
+    file_of(project, "0003_price").unlink()
+    inspect_now(mini)
+    (status,) = [status for status in default_of(mini).found() if status.state == "ghosts"]
+    assert "harmless" not in status.evidence and 'AddField("Item"' in status.evidence
+    assert texts_of([hash_], hostile.pk)[hash_].text == file_of_archive(hash_)
+
+
+def file_of_archive(hash_: str) -> str:
+    return MigrationSource.objects.get(hash=hash_, target=None).text
+
+
+def test_what_is_cut_is_kept_for_its_own_target(mini: Target, make_database: MakeDatabase) -> None:
+    other = make_database("other").target
+    hash_ = hashlib.sha256(b"a = 1").hexdigest()
+    keep_sources({hash_: {"text": "a = 1", "cut": True}}, str, clock.now(), mini)
+    assert texts_of([hash_], mini.pk)[hash_].cut and not texts_of([hash_], other.pk)
+
+
+@pytest.mark.parametrize("way", ["ends of lines", "byte order mark"])
+def test_a_file_that_is_only_written_otherwise_means_the_same(
+    mini: Target, project: Project, way: str
+) -> None:
+    record(project, NAMES)
+    inspect_now(mini)
+    data = file_of(project).read_bytes()
+    file_of(project).write_bytes(
+        data.replace(b"\n", b"\r\n") if way == "ends of lines" else b"\xef\xbb\xbf" + data
+    )
+    status = edited(mini)
+    assert status and "Only comments and formatting differ" in status.detail
+    assert "the same" in status.next_step and "ends of its lines" in status.evidence
+
+
+def test_what_is_masked_is_not_called_the_same(mini: Target, project: Project) -> None:
+    """Two secrets look alike once they are masked."""
+    for name, value in (("TOKEN", "canary-4711"), ("TOKEN_OLD", "canary-0815")):
+        variable = mini.variables.model(target=mini, name=name)
+        variable.keep(value, secret=True)
+        variable.save()
+    file = file_of(project)
+    file.write_text(file.read_text() + 'KEY = "canary-4711"\n')
+    record(project, NAMES)
+    inspect_now(mini)
+    edit(project, "canary-4711", "canary-0815")
+    status = edited(mini)
+    assert status and "Only comments" not in status.detail and "not shown here" in status.next_step
+    file.write_text(file.read_text() + "# and a comment\n")
+    status = edited(mini)
+    assert status and "Only comments" not in status.detail and "Nothing has to" not in status.next_step
+
+
 def test_texts_that_nothing_refers_to_are_thinned_and_others_stay(mini: Target, project: Project) -> None:
     record(project, NAMES)
     inspect_now(mini)
@@ -191,7 +271,11 @@ def test_texts_that_nothing_refers_to_are_thinned_and_others_stay(mini: Target, 
 
 
 def many(number: int, mark: str = "") -> list[dict[str, Any]]:
-    return [{"app": "shop", "name": f"{n:04}", "hash": f"{n}{mark}".rjust(64, "0")} for n in range(number)]
+    texts = [f"{n} {mark}" for n in range(number)]
+    return [
+        {"app": "shop", "name": f"{n:04}", "text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}
+        for n, text in enumerate(texts)
+    ]
 
 
 @pytest.mark.parametrize("number", [3, 300])
@@ -206,7 +290,7 @@ def test_keeping_them_takes_as_many_questions_for_300_as_for_3(
     ) as asked:
         keep_seen(database, sighting(many(number, "1"), rows, now))
         sources = {f"{n}".rjust(64, "f"): {"text": "x", "cut": False} for n in range(number)}
-        keep_sources(sources, str, now)
+        keep_sources(sources, str, now, database.target)
     assert len([query for query in asked if "SAVEPOINT" not in query["sql"]]) == 4
     assert SeenMigration.objects.filter(applied=True).count() == number
 
@@ -237,7 +321,8 @@ def test_many_that_archive_the_same_texts_and_thin_at_once_never_raise(make_data
         try:
             for turn in range(10):
                 found = many(40, f"{turn % 3}")
-                keep_sources({one["hash"]: {"text": "x"} for one in found[:: (-1) ** place]}, str, old)
+                texts = {one["hash"]: {"text": one["text"]} for one in found[:: (-1) ** place]}
+                keep_sources(texts, str, old, databases[place].target)
                 keep_seen(
                     databases[place], sighting(found, [["shop", one["name"], None] for one in found], old)
                 )

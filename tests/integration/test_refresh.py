@@ -4,6 +4,7 @@ rest."""
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from django.test.utils import CaptureQueriesContext
 
 from dbops.inspection import due as inspection_due
 from dbops.inspection import inspect_now, reach, refresh
+from dbops.inspection.base import Alias, bases_of
 from dbops.inspection.fresh import report_now
 from dbops.inspection.knowledge import database_statuses, latest_done
 from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase, clock
+from dbops.postgres.records import Records, records
 from tests.integration.conftest import MakeTarget, default_of
 from tests.integration.recording import EARLY, forget, record, settings_of, target_of
 from tests.targets.builder import ADD_NAME, Project, shop_project
@@ -157,6 +160,26 @@ def test_a_migration_that_was_applied_meanwhile_is_frozen_as_its_file_is(mini: T
     assert row.applied and row.seen_before and row.applied_at == EARLY + timedelta(days=1)
 
 
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "UTC"])
+def test_an_edit_is_still_told_where_the_target_tells_local_times(
+    mini: Target, project: Project, rows: Any, zone: str
+) -> None:
+    """Without USE_TZ a moment has no offset; the server tells one. It is the same application still."""
+    project.settings(f"USE_TZ = False\nTIME_ZONE = {zone!r}\n")
+    inspect_now(mini)
+    file = project.path / "shop" / "migrations" / "0001_initial.py"
+    file.write_text(file.read_text().replace("null=True", "default=0"))
+    inspect_now(mini)
+    assert "edited" in states(default_of(mini))
+    migrate_by_hand(rows)
+    assert "edited" in states(refreshed(mini))
+    project.settings("USE_TZ = True\n")
+    inspect_now(mini)
+    assert "edited" in states(default_of(mini))
+    row = SeenMigration.objects.get(name="0001_initial")
+    assert row.hash != row.hash_now
+
+
 @pytest.mark.parametrize("how", ["edited", "added", "removed", "renamed package"])
 def test_a_change_of_the_files_is_no_refresh_and_the_agent_is_asked(
     mini: Target, project: Project, rows: Any, how: str
@@ -262,6 +285,45 @@ def test_a_database_that_went_away_keeps_its_verdict_and_age_and_the_agent_is_as
             server.execute(
                 f'ALTER DATABASE "{rows.rpartition("/")[2]}_x" RENAME TO "{rows.rpartition("/")[2]}"'
             )
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+def test_a_database_that_was_made_anew_is_inspected_at_once(mini: Target, rows: str) -> None:
+    """Another lies behind the same settings now: what was found before is no truth about it."""
+    refreshed(mini)
+    server, _, name = rows.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{name}"')
+        admin.execute(f'CREATE DATABASE "{name}"')
+    refreshed(mini)
+    assert "another database" in mini.refresh_refused and mini in inspection_due()
+
+
+def test_a_standby_is_not_believed(mini: Target) -> None:
+    """It is the same database by its identity, as it was some time ago."""
+    alias = Alias("postgresql", "postgres:1:2", "shop", "public", "")
+    told = Records("postgres:1:2", True, "shop", "public", [], in_recovery=True)
+    assert isinstance(found := reach.judged(told, alias), reach.Refused) and found.changed
+    assert isinstance(reach.judged(replace(told, in_recovery=False), alias), reach.Read)
+
+
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+def test_what_leads_to_one_database_alike_is_read_by_one_session(
+    mini: Target, rows: str, monkeypatch: Any
+) -> None:
+    asked, reading = [], records
+
+    async def counted(*given: Any) -> Any:
+        asked.append(given)
+        return await reading(*given)
+
+    monkeypatch.setattr(reach, "records", counted)
+    base = bases_of([mini.pk])[mini.pk]
+    same = [reach.Question(default_of(mini), base.aliases["default"]) for _ in range(3)]
+    other = reach.Question(default_of(mini), replace(base.aliases["default"], schema="tenant"))
+    reach.read_all([*same, other])
+    assert [isinstance(one.answer, reach.Read) for one in [*same, other]] == [True, True, True, False]
+    assert len(asked) == 1
 
 
 def test_a_sqlite_file_is_neither_made_nor_changed(make_target: MakeTarget, tmp_path: Path) -> None:

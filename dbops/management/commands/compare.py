@@ -62,7 +62,7 @@ class Command(ShellCommand):
     def _print(self, page: ComparePage) -> None:
         for letter, side in zip("AB", page.sides or (), strict=False):
             self.tell(f"{letter}: {side.name}, migrations as of {age_words(side.reported_at)}")
-            for doubt in [*side.doubts, *filter(None, [side.schema_doubt])]:
+            for doubt in [*side.doubts, *side.schema_doubts]:
                 self.tell(f"    {doubt}")
             if side.failed:
                 self.tell(f"    Its schema could not be read: {side.failed.error_sentence}")

@@ -1,5 +1,6 @@
 """A plan with something wrong in it, or too long for its time: what is wrong is said where it is."""
 
+import sqlite3
 from typing import Any
 
 from tests.integration.agent.frames_of import migrate
@@ -67,6 +68,20 @@ def test_beyond_its_time_the_schema_is_that_of_all_that_is_applied(shop: Project
     migrate(shop.address())
     answer = plan(shop, app="shop", migration="zero", budget_s=0, schema=True)
     assert list(answer["schema"]["shop_item"]["columns"]) == ["id", "n", "name", "price"]
+
+
+def test_a_schema_says_what_is_recorded_and_not_in_it(shop: Project) -> None:
+    migrate(shop.address())
+    assert plan(shop, schema=True)["not_in_schema"] == []
+    file = shop.path / "shop/migrations/0003_price.py"
+    file.write_text(file.read_text().replace('AddField("Item", "price"', 'AddField("Nobody", "price"'))
+    with sqlite3.connect(shop.sqlite) as rows:
+        rows.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('gone', '0001', '2026')")
+    answer = plan(shop, schema=True)
+    assert list(answer["schema"]["shop_item"]["columns"]) == ["id", "n", "name"]
+    gone, price = answer["not_in_schema"]
+    assert gone == {"app": "gone", "name": "0001", "problem": "It has no file."}
+    assert (price["name"], "nobody" in price["problem"]) == ("0003_price", True)
 
 
 def test_an_applied_migration_without_a_state_is_said_with_what_builds_on_it(shop: Project) -> None:

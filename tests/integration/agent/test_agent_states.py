@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from psycopg import sql
 
@@ -59,6 +60,31 @@ def test_a_squash_that_is_not_recorded_is_no_wrong_order(shop: Project) -> None:
     record(shop, "0004_after")
     found = inspect_default(shop.address())
     assert (found["inconsistencies"], found["errors"]) == ([], [])
+
+
+def test_a_squash_of_squashes_is_judged_as_this_django_does(shop: Project) -> None:
+    """Before 6.0 Django looks no further than at what the squash itself replaces."""
+    migrate(shop.address())
+    shop.migration(
+        "0001_squashed", f"{CREATE_ITEM}, {ADD_NAME}", after=[], body=f"replaces = {pairs(*ALL[:2])!r}"
+    )
+    shop.migration(
+        "0001_again",
+        f"{CREATE_ITEM}, {ADD_NAME}, {ADD_PRICE}",
+        after=[],
+        body=f"replaces = {pairs('0001_squashed', ALL[2])!r}",
+    )
+    shop.migration("0004_after", "", after=[("shop", "0001_again")])
+    record(shop, "0004_after")
+    found = inspect_default(shop.address())
+    refused = any(error["type"] == "inconsistent_history" for error in found["errors"])
+    others = [error for error in found["errors"] if error["type"] != "inconsistent_history"]
+    assert not others, others
+    assert bool(found["inconsistencies"]) == refused == (django.VERSION < (6, 0))
+
+
+def pairs(*names: str) -> list[tuple[str, str]]:
+    return [("shop", name) for name in names]
 
 
 # Squashes
