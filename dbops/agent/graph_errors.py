@@ -44,7 +44,7 @@ def of_graph(problem: BaseException, loader: Any, disk: Disk) -> list[dict[str, 
     """Of one that Django raised when it built the graph. It stops at the first; the others of its kind are
     named as well. `loader`: as far as it came, or None."""
     if isinstance(problem, CircularDependencyError):
-        return [entry(problem, *place(first_in(problem, disk), disk))]
+        return [dict(entry(problem, *place(first_in(problem, disk), disk)), message=clean(words_of(problem)))]
     if isinstance(problem, NodeNotFoundError):
         return [entry(problem, *origin_of(problem, disk)), *further(problem, loader, disk)]
     if isinstance(problem, ValueError) and not isinstance(problem, UnicodeError):
@@ -66,8 +66,22 @@ def origin_of(problem: NodeNotFoundError, disk: Disk) -> tuple[str, str, str]:
 def first_in(problem: CircularDependencyError, disk: Disk) -> tuple[str, str]:
     """Its words name the circle: a.0001, b.0002."""
     by_words = {f"{app}.{name}": (app, name) for app, name in disk.migrations}
-    named = (by_words.get(words) for words in str(problem).split(", "))
+    named = (by_words.get(words) for words in circle_of(problem))
     return next((key for key in named if key), ("", ""))
+
+
+def words_of(problem: BaseException) -> str:
+    """What Django says; of a circle the same each time."""
+    if isinstance(problem, CircularDependencyError):
+        return f"CircularDependencyError: {', '.join(circle_of(problem))}"
+    return lacking.typed(problem)[1]
+
+
+def circle_of(problem: CircularDependencyError) -> list[str]:
+    """Django begins it with any of them."""
+    names = str(problem).split(", ")
+    start = names.index(min(names))
+    return names[start:] + names[:start]
 
 
 def further(problem: NodeNotFoundError, loader: Any, disk: Disk) -> list[dict[str, str]]:

@@ -85,7 +85,9 @@ class History:
         if self.loader is None:
             return {}
         squashed = {app for (app, _), migration in self.disk.migrations.items() if migration.replaces}
-        uncertain = squashed | self.disk.broken_apps()
+        # What stands between two of an app's migrations may be what is not there.
+        lost = {key[0] for key, node in self.loader.graph.node_map.items() if hasattr(node, "error_message")}
+        uncertain = squashed | self.disk.broken_apps() | lost
         leaves: dict[str, list[str]] = {}
         for key in self.loader.graph.leaf_nodes():
             if key in self.disk.migrations and key[0] not in uncertain:

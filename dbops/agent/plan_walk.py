@@ -146,7 +146,9 @@ class Walk:
             return ""
         named = ", ".join(".".join(key_of(migration)) for migration in self.untold[:3])
         named += f" and {len(self.untold) - 3} more" if len(self.untold) > 3 else ""
-        return failures.clean(UNTOLD.format(self.budget_s, len(self.untold), len(self.plan.steps), named))
+        return failures.clean(
+            UNTOLD.format(f"{self.budget_s:.1f}", len(self.untold), len(self.plan.steps), named)
+        )
 
     def lacking(self, migration: Any) -> list[tuple[str, str]]:
         """Which of those that cannot be told it builds on."""

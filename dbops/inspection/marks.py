@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dbops.inspection.graph import Key
+from dbops.inspection.verdicts_reach import has_records
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Migration:
     marks: tuple[Mark, ...] = ()
     # Not applied, and to be: what a squash replaces is not.
     pending: bool = False
+    # Whether it is applied could be read.
+    is_known: bool = True
 
 
 def migrations_by_app(report: Mapping[str, Any], edited: Collection[Key] = ()) -> dict[str, list[Migration]]:
@@ -43,6 +46,7 @@ def migrations_by_app(report: Mapping[str, Any], edited: Collection[Key] = ()) -
 
 class _Facts:
     def __init__(self, report: Mapping[str, Any], edited: Collection[Key]) -> None:
+        self.is_known = has_records(report)
         self.recorded = {(app, name): moment for app, name, moment in report.get("applied") or []}
         self.edited = set(edited)
         self.ghosts = keys(report.get("ghosts"))
@@ -67,13 +71,21 @@ class _Facts:
             applied_at=datetime.fromisoformat(moment) if moment else None,
             applied=key in self.recorded,
             marks=tuple(self._marks(key)),
-            pending=key not in self.recorded and (key in self.pending or key not in self._aside()),
+            pending=self._is_pending(key),
+            is_known=self.is_known,
         )
+
+    def _is_pending(self, key: Key) -> bool:
+        if not self.is_known or key in self.recorded:
+            return False
+        return key in self.pending or key not in self._aside()
 
     def _aside(self) -> set[Any]:
         return self.replaced | self.squashes.keys()
 
     def _marks(self, key: Key) -> Iterable[Mark]:
+        if not self.is_known:
+            yield Mark("unknown", "not known")
         if key in self.ghosts:
             yield Mark("ghosts", "ghost: no file")
         if key in self.prunable:

@@ -24,7 +24,7 @@ def broken(report: Report) -> list[Status]:
 def _error(error: Mapping[str, Any]) -> Status:
     return Status(
         "broken" if error["type"] in BROKEN else "inconsistent",
-        f"{error['message']}{_whose(error)}",
+        f"{str(error['message']).rstrip('.')}.{_whose(error)}",
         "Django will refuse to migrate until the files or the recorded migrations are put right.",
         reason=str(error["type"]),
         evidence=str(error.get("traceback") or ""),

@@ -37,7 +37,7 @@ def own_database() -> Status:
 
 
 def unreachable(report: Report) -> list[Status]:
-    if report.get("reachable", True):
+    if is_reachable(report) or _refuses_records(report):
         return []
     reason = str(report.get("reason") or "other")
     if reason == "engine":
@@ -66,7 +66,7 @@ def _no_engine(report: Report) -> Status:
 def unreadable(report: Report) -> list[Status]:
     """It answers, and does not tell what is applied: nothing that follows from that is judged."""
     problem = report.get("records_problem")
-    if not problem or not is_reachable(report):
+    if not problem or not (is_reachable(report) or _refuses_records(report)):
         return []
     kind, words = str(problem.get("type") or "other"), str(problem.get("message") or "").rstrip(".")
     lack = lack_of(report.get("rights"))
@@ -82,6 +82,11 @@ def unreadable(report: Report) -> list[Status]:
             reason="permission" if may_not else "records_problem",
         )
     ]
+
+
+def _refuses_records(report: Report) -> bool:
+    """The agent counts it as not reached, though it answered: it is typed what of its records is wrong."""
+    return (report.get("records_problem") or {}).get("type") in RECORDS_NEXT
 
 
 def is_reachable(report: Report) -> bool:

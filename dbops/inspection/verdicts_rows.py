@@ -10,6 +10,12 @@ from dbops.models.status import Status
 
 Report = Mapping[str, Any]
 
+RENAMED = (
+    "The app {new} has migrations of the same names, and none of them is applied: if {old} was renamed to "
+    "it, a migrate would make its tables anew, empty. Then rename the tables, and the records: UPDATE "
+    "django_migrations SET app = '{new}' WHERE app = '{old}'. If it was not, bring the missing files back."
+)
+
 
 def inconsistent(report: Report) -> list[Status]:
     found = report.get("inconsistencies")
@@ -63,7 +69,8 @@ def ghosts(report: Report, archived: Archived) -> list[Status]:
             "ghosts",
             f"{len(found)} recorded as applied without a file: {name_some(found)}."
             f"{_apps_gone(report, found)}",
-            "Bring the missing files back (another branch was probably deployed here before).",
+            _renamed(report, found)
+            or "Bring the missing files back (another branch was probably deployed here before).",
             evidence=evidence(_ghost_lines(report, archived)),
         )
     ]
@@ -78,6 +85,19 @@ def _apps_gone(report: Report, found: list[list[str]]) -> str:
         f" The app{'s' if several else ''} {', '.join(apps)} {'are' if several else 'is'} not installed any "
         "more, or without migrations."
     )
+
+
+def _renamed(report: Report, found: list[list[str]]) -> str:
+    """A label is part of the records and of the tables' names: Django takes a renamed app for a new one."""
+    installed = {app: {one["name"] for one in told} for app, told in (report.get("migrations") or {}).items()}
+    untouched = installed.keys() - {app for app, *_ in report.get("applied") or []}
+    words = []
+    for old in sorted({app for app, _ in found} - installed.keys()):
+        names = {name for app, name in found if app == old}
+        alike = [app for app in untouched if names <= installed[app]]
+        if len(alike) == 1:
+            words.append(RENAMED.format(old=old, new=alike[0]))
+    return " ".join(words)
 
 
 def _ghost_lines(report: Report, archived: Archived) -> list[str]:

@@ -121,5 +121,26 @@ def remember(change: Change, scene: Scene) -> None:
             change.table,
             *map(str, (change.facts.get("options") or {}).get("through_tables") or ()),
         }
+    elif change.kind == "AddField" and (change.after or {}).get("many_to_many"):
+        if not change.does_nothing:
+            scene.made.tables.add(str((change.after or {}).get("through_table") or ""))
     elif change.kind == "AddField" and change.column:
         scene.made.columns.add((change.table, change.column))
+    elif change.is_of_django and change.kind != "RunSQL":
+        remember_moved(change, scene)
+
+
+def remember_moved(change: Change, scene: Scene) -> None:
+    """A table of many to many goes along with its model: by a new one, the rows of the old one, and its end.
+    SQLite's own copy of a table takes the name back."""
+    made = [act.table for act in change.acts if act.kind == "create table"]
+    copies = {table for table in made if table.startswith("new__")}
+    gone = {
+        act.table for act in change.acts if act.kind == "drop table" and f"new__{act.table}" not in copies
+    }
+    for act in change.acts:
+        if act.kind == "rename table" and act.table not in copies:
+            scene.made.remember(act)
+    if gone <= scene.made.tables:
+        scene.made.tables |= set(made) - copies
+    scene.made.tables -= gone

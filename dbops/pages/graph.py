@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 from django.urls import NoReverseMatch, reverse
 
 from dbops.access import Role
-from dbops.inspection.knowledge import latest_done, report_now
+from dbops.inspection.knowledge import database_statuses, latest_done, report_now
 from dbops.models import TargetDatabase
+from dbops.models.status import Status
 from dbops.pages.graph_layout import Block, Layout, Place, lay_out
 from dbops.pages.graph_nodes import STATES, Graph, Key, Node, graph_of
 
 # As ?app= has it: no app is called so.
 EVERYTHING = "*"
+TROUBLE = ("broken", "unreachable", "inconsistent")
 # A graph that is no larger is shown whole, and nothing of it is collapsed.
 SMALL = 60
 MOST = 250
@@ -134,6 +136,8 @@ class GraphPage:
     left_out: int
     total: int
     circular: int
+    # What keeps Django from building it, or from being asked.
+    in_the_way: list[Status]
     apps: list[AppLink]
     url: str
     legend: list[tuple[str, str]]
@@ -169,6 +173,7 @@ def graph_page(role: Role, database: TargetDatabase, app: str) -> GraphPage:
         left_out=len(shown) - counted,
         total=len(graph.nodes),
         circular=len(layout.circular),
+        in_the_way=[status for status in database_statuses(database) if status.state in TROUBLE],
         apps=_apps(graph, view, url),
         url=url,
         legend=_legend(picture.boxes),

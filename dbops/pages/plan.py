@@ -32,6 +32,7 @@ DANGERS_SHOWN = 30
 TABLES_SHOWN = 12
 OWN_CODE = (("runs Python", "run Python"), ("runs SQL of its own", "run SQL of their own"))
 SAID_APART = ("pending", "checked", "noted")
+NO_PLAN = ("broken", "unreachable", "inconsistent")
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,11 @@ class PlanPage:
     def in_the_way(self) -> list[Status]:
         """What makes it doubtful that the plan holds, or could be applied."""
         return [status for status in self.statuses if status.state not in SAID_APART]
+
+    @property
+    def unreadable(self) -> str:
+        """The state in which no inspection brings a plan, or ""."""
+        return next((status.state for status in self.statuses if status.state in NO_PLAN), "")
 
     @property
     def unread(self) -> list[list[str]]:

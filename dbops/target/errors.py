@@ -267,6 +267,16 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         "{name} cannot be set up: ",
         "Nothing was changed. Make its own command line (manage.py check) work there, then inspect again.",
     ),
+    "graph": (
+        TargetBroken,
+        "The migrations of {name} cannot be put in order: ",
+        "Nothing was changed. Correct these files: the page of the target says which one is at fault.",
+    ),
+    "records": (
+        TargetBroken,
+        "What is applied on {name} cannot be read: ",
+        "Nothing was changed. Correct what these words name, then inspect again.",
+    ),
     "variable_missing": (
         VariableMissing,
         "{name} cannot be set up: ",

@@ -1,5 +1,6 @@
 """What the target's page and the page of one migration say of it."""
 
+import sqlite3
 from html import unescape
 from pathlib import Path
 
@@ -106,3 +107,14 @@ def test_a_refreshed_target_says_what_is_older(mini: Target, project: Project, v
     assert default_of(mini).refreshed_at
     assert "what is applied <time" in page and "files, models and rights <time" in page
     assert "not applied" not in page
+
+
+def test_what_cannot_be_read_is_not_called_unapplied(mini: Target, project: Project, viewer: Client) -> None:
+    with sqlite3.connect(project.sqlite) as database:
+        database.execute("ALTER TABLE django_migrations RENAME COLUMN name TO title")
+    inspect_now(mini)
+    page = text(viewer, reverse("target", args=["mini"]))
+    assert "Compare the table django_migrations with what Django expects" in page
+    assert page.count(">not known</span>") == 3 and ">not applied<" not in page and "unapplied" not in page
+    page = text(viewer, address("0002_name"))
+    assert "<dt>Applied</dt><dd>not known</dd>" in page and ">not applied<" not in page

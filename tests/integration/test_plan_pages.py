@@ -57,6 +57,7 @@ def inspected(
         "alias": "default",
         "reachable": True,
         "plan": [{"app": "shop", "name": name} for name in names],
+        "applied": [["shop", "0001_initial", "2026-01-05T09:00:00+00:00"]],
         "migrations": {"shop": migrations},
         **report,
     }

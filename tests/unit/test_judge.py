@@ -227,6 +227,27 @@ def test_records_that_cannot_be_read_hide_what_would_follow_from_them(
     assert (status.state, status.reason) == (state, reason) and "no such column" in status.detail
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "words"),
+    [
+        ("missing_columns", "broken", "mend it; migrate would fail"),
+        ("permission", "unreachable", "GRANT SELECT"),
+    ],
+)
+def test_records_that_cannot_be_read_are_told_though_the_database_counts_as_not_reached(
+    kind: str, state: str, words: str
+) -> None:
+    problem = {"type": kind, "message": "no such column: name"}
+    (status,) = judge(report(reachable=False, reason="other", detail="other", records_problem=problem))
+    assert status.state == state and words in status.next_step
+    assert "cannot be read from django_migrations: no such column: name." in status.detail
+
+
+def test_a_server_that_goes_away_while_its_records_are_read_is_unreachable() -> None:
+    gone = {"type": "other", "message": "server closed the connection"}
+    assert states(reachable=False, reason="refused", records_problem=gone) == ["unreachable"]
+
+
 def test_a_broken_migration_is_named_with_its_file() -> None:
     error = {"type": "import", "message": "No module x.", "traceback": "Traceback", "file": "/srv/0002.py"}
     assert "file /srv/0002.py" in of("broken", errors=[error]).detail

@@ -263,6 +263,44 @@ def test_a_default_that_nobody_knows_is_not_claimed_to_be_harmless() -> None:
     assert "cannot be told" in finding.reason
 
 
+MANY = {**FIELD, "type": "ManyToManyField", "db_type": "", "column": "", "many_to_many": True}
+TAGS, LABELS = ({**MANY, "through_table": f"shop_{name}_tags"} for name in ("item", "thing"))
+MAKES_TAGS = operation("AddField", 'CREATE TABLE "shop_item_tags" ("id" integer)', column="", after=TAGS)
+RENAMES = operation(
+    "RenameModel",
+    'ALTER TABLE "shop_item" RENAME TO "shop_thing"',
+    'CREATE TABLE "shop_thing_tags" ("id" integer)',
+    'INSERT INTO "shop_thing_tags" (id) SELECT id FROM "shop_item_tags"',
+    'DROP TABLE "shop_item_tags"',
+    column="",
+)
+DROPS_LABELS = operation("RemoveField", 'DROP TABLE "shop_thing_tags"', column="", before=LABELS)
+COPIES_TAGS = operation(
+    "AlterField",
+    'CREATE TABLE "new__shop_item_tags" ("id" integer)',
+    'DROP TABLE "shop_item_tags"',
+    'ALTER TABLE "new__shop_item_tags" RENAME TO "shop_item_tags"',
+    column="",
+    before=TAGS,
+    after=TAGS,
+)
+
+
+def test_sqlite_loses_and_copies_nothing_in_a_table_of_many_to_many_that_the_plan_made() -> None:
+    assert rules(migration(MAKES_TAGS, COPIES_TAGS), vendor="sqlite") == []
+    assert rules(migration(MAKES_TAGS, RENAMES, DROPS_LABELS), vendor="sqlite") == []
+
+
+def test_sqlite_loses_what_a_renamed_table_of_many_to_many_had_before_the_plan() -> None:
+    assert "drop-table" in rules(migration(RENAMES, DROPS_LABELS), vendor="sqlite")
+    assert rules(migration(COPIES_TAGS, COPIES_TAGS), vendor="sqlite") == ["table-copy"] * 2
+
+
+def test_a_table_that_was_there_and_is_only_named_as_through_is_not_new() -> None:
+    named = operation("AddField", column="", after=TAGS)
+    assert rules(migration(named, COPIES_TAGS), vendor="sqlite") == ["table-copy"]
+
+
 def test_sqlite_copies_a_table_and_knows_no_lock_of_postgres() -> None:
     remade = operation(
         "AlterField",

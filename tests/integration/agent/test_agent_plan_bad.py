@@ -54,7 +54,8 @@ def test_a_field_that_cannot_be_told_hides_nothing_else(shop: Project) -> None:
 
 
 def test_beyond_its_time_a_plan_has_words_and_no_sql(shop: Project) -> None:
-    answer = plan(shop, budget_s=0)
+    answer = plan(shop, budget_s=0.000001)
+    assert "opsdash had 0.0 s for" in answer["stopped"]
     assert not answer["complete"]
     assert "3 of its 3 migrations" in answer["stopped"]
     assert "shop.0001_initial" in answer["stopped"]
