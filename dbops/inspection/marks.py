@@ -29,6 +29,8 @@ class Migration:
     pending: bool = False
     # Whether it is applied could be read.
     is_known: bool = True
+    # Otherwise it is recorded alone.
+    has_file: bool = True
 
 
 def migrations_by_app(report: Mapping[str, Any], edited: Collection[Key] = ()) -> dict[str, list[Migration]]:
@@ -73,6 +75,7 @@ class _Facts:
             marks=tuple(self._marks(key)),
             pending=self._is_pending(key),
             is_known=self.is_known,
+            has_file=key not in self.ghosts | self.prunable,
         )
 
     def _is_pending(self, key: Key) -> bool:

@@ -75,7 +75,7 @@ class AgainPage:
     def named(self) -> str:
         """What is to be said of the migration that it names, or of its app; "" where nothing is."""
         app, name = self.job.arguments.get("app") or "", self.job.arguments.get("migration") or ""
-        known = {one.label: {row.name: row for row in one.migrations} for one in self.part.apps}
+        known = {one.label: {row.name: row for row in one.on_disk} for one in self.part.apps if one.on_disk}
         if not app or not known:
             return ""
         if app not in known:

@@ -300,10 +300,11 @@ def _nobody(service: Service | None) -> Service | None:
 
 def known_migrations(report: dict[str, Any]) -> dict[str, list[tuple[str, bool]]]:
     """{app: [(name, applied)]} of every migration on disk, oldest first: what a plan may lead to."""
-    return {
-        app: [(migration.name, migration.applied) for migration in migrations]
+    on_disk = {
+        app: [(migration.name, migration.applied) for migration in migrations if migration.has_file]
         for app, migrations in migrations_by_app(report).items()
     }
+    return {app: found for app, found in on_disk.items() if found}
 
 
 def number_of_version(database: TargetDatabase) -> int | None:

@@ -37,6 +37,10 @@ class App:
     migrations: list[Migration]
 
     @property
+    def on_disk(self) -> list[Migration]:
+        return [migration for migration in self.migrations if migration.has_file]
+
+    @property
     def pending(self) -> int:
         return sum(migration.pending for migration in self.migrations)
 
@@ -74,6 +78,12 @@ class DatabasePart:
     # What its role lacks for a migrate, as the latest complete inspection found it.
     caution: Lack | None
     facts: Facts
+
+    @property
+    def caution_beside(self) -> Lack | None:
+        """Where no verdict says it already."""
+        said = {status.next_step for status in self.statuses}
+        return None if str(self.caution) in said else self.caution
 
     @property
     def rows_at(self) -> datetime | None:

@@ -419,7 +419,7 @@ def test_the_page_asks_a_constant_number(
     for _ in range(many):
         make_job(job.database, state="failed", finished_at=clock.now())
         AuditEvent.objects.record("target.change", ALICE, target="shop")
-    with django_assert_num_queries(3 + 7):
+    with django_assert_num_queries(3 + 8):
         operator.get(url(job))
 
 

@@ -487,3 +487,14 @@ def test_run_again_is_held_to_the_plan_that_its_page_showed_though_it_is_not_kep
     keep(database, drops_total(), app="shop", fingerprint="e" * 64)
     operator.post(f"{job.get_absolute_url()}again/", {"key": str(uuid.uuid4()), "plan": "a" * 64})
     assert Job.objects.get(again_of=job).arguments == {"app": "shop", "expected_plan": "a" * 64}
+
+
+def test_what_is_recorded_without_a_file_is_no_plan_s_end(operator: Client, known: KnownDatabase) -> None:
+    database = known()
+    inspection = database.target.inspections.get()
+    (report,) = inspection.report["databases"]
+    report["ghosts"] = [["shop", "0009_gone"], ["gone", "0001_initial"]]
+    report["applied"] = [*(report.get("applied") or []), *([*key, None] for key in report["ghosts"])]
+    inspection.save()
+    page = text(operator, newest(database))
+    assert "0009_gone" not in page and 'value="gone.' not in page

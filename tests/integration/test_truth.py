@@ -160,7 +160,7 @@ def test_a_secret_that_cannot_be_unsealed_ends_the_job_with_a_sentence(shop: Tar
 def test_an_error_of_our_own_while_inspecting_is_kept_and_not_blamed_on_the_target(
     blog: Target, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("dbops.inspection.inspect._keep_answer", lambda *_: 1 / 0)
+    monkeypatch.setattr("dbops.inspection.inspect.keep_answer", lambda *_: 1 / 0)
     inspection = inspect_now(blog)
     assert (inspection.outcome, inspection.error_type) == ("failed", "ZeroDivisionError")
     (status,) = default_of(blog).found()

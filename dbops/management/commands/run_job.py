@@ -118,7 +118,7 @@ class Command(ShellCommand):
         if plan and not FINGERPRINT.fullmatch(plan):
             self.refuse(Exit.USAGE, "--plan takes a fingerprint as `plan` prints it. Nothing was started.")
         part = database_part(Role.SUPERUSER, database, latest_done(database.target))
-        known = {one.label: {migration.name for migration in one.migrations} for one in part.apps}
+        known = {one.label: {migration.name for migration in one.on_disk} for one in part.apps if one.on_disk}
         if app and app not in known:
             self.refuse(
                 Exit.USAGE,
