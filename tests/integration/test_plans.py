@@ -18,7 +18,7 @@ from dbops.inspection.plans import changed_at, current, details, keep_found, thi
 from dbops.models import AuditEvent, Inspection, Plan, Target, TargetDatabase, clock
 from dbops.redaction import Redactor
 from tests.integration.conftest import ALICE, MakeDatabase, MakeTarget, default_of
-from tests.integration.planned import a_plan, keep, migration
+from tests.integration.planned import a_plan, column, keep, migration, table
 from tests.integration.test_again import run
 from tests.integration.worker import until, worker
 from tests.targets.builder import Project, shop_project
@@ -294,6 +294,17 @@ def test_a_plan_that_is_too_large_is_kept_without_the_texts_beyond(settings: Any
     assert len(first["operations"][0]["sql"][0]) == 60_000
     assert second["operations"][0]["sql"] is None
     assert "more than 100,000 characters" in second["operations"][0]["sql_problem"]
+
+
+@rows
+def test_a_column_is_kept_whatever_it_is_called(settings: Any) -> None:
+    settings.DBOPS = {**settings.DBOPS, "PLAN_BYTES": 1}
+    columns = {name: column() for name in ("sql", "id", "source", "name", "indexes", "reverse_sql")}
+    one = migration(
+        "shop", "0001", operations=[{"words": "Raw", "sql": ["xx"]}], after={"t": table(**columns)}
+    )
+    opened = plan_in_the_open(a_plan(one), Redactor(()))["migrations"][0]
+    assert list(opened["after"]["t"]["columns"].items()) == list(columns.items())
 
 
 @rows
