@@ -121,6 +121,21 @@ def test_only_what_read_it_confirms_a_plan(
 
 
 @rows
+def test_the_same_plan_of_another_database_is_read_anew_and_kept(make_database: MakeDatabase) -> None:
+    """Restored into a new one, say, with the same migrations to apply."""
+    database = make_database(identity="postgres:1:2")
+    old = keep(database, migration("shop", "0001"), minutes_ago=5, identity="postgres:1:1")
+    assert details(database.target) == {"default": ""}
+    keep_found(database, reported(), Redactor(()), clock.now())
+    old.refresh_from_db()
+    assert old.confirmed_at == old.read_at
+    found = a_plan(migration("shop", "0001"), identity="postgres:1:2", fingerprint=old.fingerprint)
+    keep_found(database, reported(plan_detail=found), Redactor(()), clock.now())
+    assert Plan.objects.newest_forward(database)[0].identity == "postgres:1:2"
+    assert details(database.target) == {"default": old.fingerprint}
+
+
+@rows
 @pytest.mark.parametrize("trouble", [{"own_database": True}, {"read_only_confirmed": False}])
 def test_a_plan_of_our_own_database_or_of_a_session_that_could_write_is_not_kept(
     make_database: MakeDatabase, trouble: dict[str, Any]
