@@ -29,6 +29,12 @@ class RefusedError(Exception):
         self.job = job
 
 
+ELSEWHERE = (
+    "The alias leads to another database now than the one that this plan was read from. Nothing was started. "
+    "Look at the plan as it is now."
+)
+
+
 @dataclass(frozen=True)
 class Started:
     job: Job
@@ -51,6 +57,7 @@ def start(
     `unless`: why the state of things refuses it, as its page says it, or ""."""
     try:
         _check_allowed(database, operation, unless)
+        _check_plan(database, arguments)
         with transaction.atomic():
             job = _insert(database, operation, arguments, actor, key, reason, again_of)
             transaction.on_commit(lambda: tasks.publish_job(job))
@@ -86,6 +93,15 @@ def _check_allowed(database: TargetDatabase, operation: str, unless: str) -> Non
             f"{database.target.name} does not allow migrate jobs. Nothing was started. "
             "A superuser can allow them in the configuration of the target."
         )
+
+
+def _check_plan(database: TargetDatabase, arguments: dict[str, Any]) -> None:
+    """Another database may have the very same to apply."""
+    seen = arguments.get("expected_plan") or ""
+    kept = Plan.objects.filter(database=database, fingerprint=seen, state="done").defer("content")
+    same = list(kept) if seen else []
+    if same and all(plans.is_elsewhere(plan, database) for plan in same):
+        raise RefusedError(ELSEWHERE)
 
 
 def _insert(

@@ -86,7 +86,14 @@ def put(path: str, data: bytes) -> None:
 
 def write(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException as problem:
+        os.unlink(path)
+        if isinstance(problem, OSError) and not problem.filename:
+            # A full disk tells none.
+            problem.filename = path
+        raise

@@ -51,6 +51,7 @@ class MakeMigrations:
             self.channel.event("about", python=sys.version.split()[0], django=django.get_version())
             preview = previews.preview(self.utility.fetch_command("makemigrations"), merge=self.merge)
             self.check(preview)
+            tree.refuse_outside(self.directory or os.getcwd(), [path for _, _, path, _ in preview.files])
             return self.write(preview)
 
     def check(self, preview: Preview) -> None:

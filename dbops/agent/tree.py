@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BUSY = "another job of opsdash writes to {} at this moment"
 DIFFERENT = "{} is not the same for the target's Python as for the worker"
+OUTSIDE = "{} would be written, which is no file of the project in {}."
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 @contextlib.contextmanager
@@ -45,6 +47,15 @@ def prove(seen: dict[str, str]) -> None:
     for path, expected in seen.items():
         if hash_of(path) != expected:
             raise Failure("tree_differs", f"{DIFFERENT.format(path)}.", "person")
+
+
+def refuse_outside(directory: str, paths: list[str]) -> None:
+    """An installed package is nobody's to develop here, and the lock holds for this tree alone."""
+    tree = os.path.realpath(directory)
+    for path in paths:
+        real = os.path.realpath(path)
+        if os.path.commonpath([tree, real]) != tree or INSTALLED & set(real.split(os.sep)):
+            raise Failure("outside_tree", OUTSIDE.format(path, directory), "person")
 
 
 def hash_of(path: str) -> str:

@@ -38,8 +38,10 @@ class _Cleaner:
         self.left = budget
 
     def mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        opened = {key: self.value(key, inner) for key, inner in value.items() if key not in LONG}
-        for key in LONG.keys() & value.keys():
+        # A table may have columns of these names.
+        long = [key for key in LONG if key in value and not isinstance(value[key], Mapping)]
+        opened = {key: self.value(key, inner) for key, inner in value.items() if key not in long}
+        for key in long:
             opened[key] = self.long(key, value[key], opened)
         return opened
 

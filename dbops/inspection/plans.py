@@ -31,15 +31,20 @@ MARGIN_S = 30
 
 
 def details(target: Target) -> dict[str, str]:
-    """{alias: fingerprint of the plan that is kept, or ""}: only another one is sent."""
+    """{alias: fingerprint of the plan that is kept, or ""}: only another one is sent. One that was read from
+    another database than the alias leads to is read anew."""
     newest = (
         Plan.objects.filter(database__target=target, app="", state="done")
         .order_by("database__alias", "-read_at", "-pk")
         .distinct("database__alias")
-        .values_list("database__alias", "fingerprint")
+        .select_related("database")
+        .defer("content")
     )
+    known = {
+        plan.database.alias: plan.fingerprint for plan in newest if not is_elsewhere(plan, plan.database)
+    }
     aliases = target.databases.filter(in_settings=True).values_list("alias", flat=True)
-    return {**dict.fromkeys(aliases, ""), **dict(newest)}
+    return {**dict.fromkeys(aliases, ""), **known}
 
 
 def keep_found(
@@ -49,11 +54,12 @@ def keep_found(
     if not _is_to_be_kept(report):
         return
     found, kept = report.get("plan_detail"), Plan.objects.newest_forward(database).defer("content").first()
-    if found and (kept is None or kept.fingerprint != found["fingerprint"]):
+    elsewhere = kept is not None and is_elsewhere(kept, database)
+    if found and (kept is None or kept.fingerprint != found["fingerprint"] or elsewhere):
         opened = plan_in_the_open(found, redactor)
         Plan.objects.create(database=database, state="done", finished_at=Now(), **_fields(opened, started))
         thin(database)
-    elif kept and kept.count == len(report.get("plan") or []):
+    elif kept and not elsewhere and kept.count == len(report.get("plan") or []):
         Plan.objects.filter(pk=kept.pk).update(confirmed_at=started)
 
 
@@ -176,7 +182,7 @@ def current(database: TargetDatabase, app: str, migration: str) -> Plan | None:
 
 def why_outdated(plan: Plan, database: TargetDatabase) -> str:
     """What makes it doubtful that this is what a migrate would do now, as a sentence; or ""."""
-    if plan.identity and database.identity and plan.identity != database.identity:
+    if is_elsewhere(plan, database):
         return "The alias leads to another database now than the one that this plan was read from."
     since = changed_at(database)
     if since and plan.read_at and plan.read_at < since:
@@ -184,6 +190,11 @@ def why_outdated(plan: Plan, database: TargetDatabase) -> str:
     if is_old(plan):
         return "It was read long ago, and no inspection has confirmed it since."
     return ""
+
+
+def is_elsewhere(plan: Plan, database: TargetDatabase) -> bool:
+    """It was read from another database than the alias leads to now."""
+    return bool(plan.identity and database.identity and plan.identity != database.identity)
 
 
 def is_old(plan: Plan) -> bool:

@@ -18,7 +18,8 @@ class Act:
     # Of a column: its type in lower case; of a constraint: unique, check, foreign key, primary key, exclude,
     # not null.
     type: str = ""
-    # concurrently, unique, where, cascade, not valid, using index, not null, null, default, check, references
+    # if not exists, concurrently, unique, where, cascade, not valid, using index, not null, null, default,
+    # check, references
     flags: frozenset[str] = frozenset()
     # The default, the expression of USING or of a check, what an index is on, what follows the columns of
     # another constraint, the mode of a lock, as it is written.

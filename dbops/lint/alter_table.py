@@ -1,6 +1,7 @@
 """The actions of an ALTER TABLE, as acts. https://www.postgresql.org/docs/current/sql-altertable.html"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .act import Act
 from .cursor import Cursor, first_names, outside, said, split, written
@@ -56,8 +57,9 @@ def add(table: str, cursor: Cursor) -> Act:
     ):
         return constraint(table, "", cursor)
     cursor.take("COLUMN")
-    cursor.take("IF", "NOT", "EXISTS")
-    return column(table, cursor.name(), cursor)
+    may_be_there = cursor.take("IF", "NOT", "EXISTS")
+    act = column(table, cursor.name(), cursor)
+    return replace(act, flags=act.flags | {"if not exists"}) if may_be_there else act
 
 
 def constraint(table: str, name: str, cursor: Cursor) -> Act:

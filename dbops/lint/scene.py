@@ -46,6 +46,9 @@ class Made:
         return table in self.tables or (table, column) in self.columns
 
     def remember(self, act: Act) -> None:
+        if act.has("if not exists"):
+            # It may be there already, with its rows.
+            return
         if act.kind == "create table":
             self.tables.add(act.table)
         elif act.kind == "drop table":

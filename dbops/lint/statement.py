@@ -55,8 +55,8 @@ def drops_others(tokens: list[Token]) -> bool:
 
 
 def create_table(cursor: Cursor) -> list[Act]:
-    cursor.take("IF", "NOT", "EXISTS")
-    return [Act("create table", cursor.name())]
+    flags = frozenset({"if not exists"} if cursor.take("IF", "NOT", "EXISTS") else ())
+    return [Act("create table", cursor.name(), flags=flags)]
 
 
 def create_index(cursor: Cursor, unique: bool = False) -> list[Act]:

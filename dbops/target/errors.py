@@ -421,6 +421,12 @@ KINDS: dict[str, tuple[type[TargetError], str, str]] = {
         "The makemigrations of {name} refused: ",
         "Nothing was written. Do what it asks for in the project, then inspect again.",
     ),
+    "outside_tree": (
+        MakemigrationsRefused,
+        "Refused for {name}: ",
+        "Nothing was written. Take the change to where that app is developed, or name its package in "
+        "MIGRATION_MODULES.",
+    ),
     "file_exists": (
         TreeUnwritable,
         "Stopped for {name}: ",

@@ -416,6 +416,17 @@ def test_a_part_whose_plan_is_not_kept_any_more_is_shown_anew_and_not_held_to_an
     assert not Job.objects.exists()
 
 
+def test_a_plan_of_another_database_than_the_alias_leads_to_by_now_starts_nothing(
+    operator: Client, known: KnownDatabase
+) -> None:
+    database = known()
+    TargetDatabase.objects.update(identity="postgres:1:2")
+    plan = keep(database, drops_total(), identity="postgres:1:1")
+    answer = start(operator, database, plan=plan.fingerprint)
+    assert answer.status_code == 409 and "leads to another database now" in answer.content.decode()
+    assert not Job.objects.exists()
+
+
 def test_of_an_alias_that_no_address_can_name_run_again_shows_no_plan(
     operator: Client, known: KnownDatabase, make_job: Callable[..., Job]
 ) -> None:

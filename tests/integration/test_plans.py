@@ -18,7 +18,7 @@ from dbops.inspection.plans import changed_at, current, details, keep_found, thi
 from dbops.models import AuditEvent, Inspection, Plan, Target, TargetDatabase, clock
 from dbops.redaction import Redactor
 from tests.integration.conftest import ALICE, MakeDatabase, MakeTarget, default_of
-from tests.integration.planned import a_plan, keep, migration
+from tests.integration.planned import a_plan, column, keep, migration, table
 from tests.integration.test_again import run
 from tests.integration.worker import until, worker
 from tests.targets.builder import Project, shop_project
@@ -118,6 +118,21 @@ def test_only_what_read_it_confirms_a_plan(
     now = clock.now()
     keep_found(database, reported(**trouble), Redactor(()), now)
     assert Plan.objects.get().confirmed_at == (now if confirmed else before.confirmed_at)
+
+
+@rows
+def test_the_same_plan_of_another_database_is_read_anew_and_kept(make_database: MakeDatabase) -> None:
+    """Restored into a new one, say, with the same migrations to apply."""
+    database = make_database(identity="postgres:1:2")
+    old = keep(database, migration("shop", "0001"), minutes_ago=5, identity="postgres:1:1")
+    assert details(database.target) == {"default": ""}
+    keep_found(database, reported(), Redactor(()), clock.now())
+    old.refresh_from_db()
+    assert old.confirmed_at == old.read_at
+    found = a_plan(migration("shop", "0001"), identity="postgres:1:2", fingerprint=old.fingerprint)
+    keep_found(database, reported(plan_detail=found), Redactor(()), clock.now())
+    assert Plan.objects.newest_forward(database)[0].identity == "postgres:1:2"
+    assert details(database.target) == {"default": old.fingerprint}
 
 
 @rows
@@ -294,6 +309,17 @@ def test_a_plan_that_is_too_large_is_kept_without_the_texts_beyond(settings: Any
     assert len(first["operations"][0]["sql"][0]) == 60_000
     assert second["operations"][0]["sql"] is None
     assert "more than 100,000 characters" in second["operations"][0]["sql_problem"]
+
+
+@rows
+def test_a_column_is_kept_whatever_it_is_called(settings: Any) -> None:
+    settings.DBOPS = {**settings.DBOPS, "PLAN_BYTES": 1}
+    columns = {name: column() for name in ("sql", "id", "source", "name", "indexes", "reverse_sql")}
+    one = migration(
+        "shop", "0001", operations=[{"words": "Raw", "sql": ["xx"]}], after={"t": table(**columns)}
+    )
+    opened = plan_in_the_open(a_plan(one), Redactor(()))["migrations"][0]
+    assert list(opened["after"]["t"]["columns"].items()) == list(columns.items())
 
 
 @rows

@@ -349,3 +349,17 @@ def test_an_answer_that_lacks_half_is_judged_as_far_as_it_goes() -> None:
     }
     findings = lint.findings({"migrations": [bare]}, "postgresql", None)["a.b"]
     assert [finding.rule for finding in findings] == ["drop-table", "cannot-tell"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("CREATE TABLE IF NOT EXISTS shop_item (id int); DROP TABLE shop_item", "drop-table"),
+        ("CREATE TABLE IF NOT EXISTS shop_item (id int); CREATE INDEX i ON shop_item (id)", "blocking-index"),
+        ("ALTER TABLE shop_item ADD COLUMN IF NOT EXISTS y int; ALTER TABLE shop_item DROP y", "drop-column"),
+    ],
+)
+def test_what_is_made_only_where_it_is_not_there_may_be_there(sql: str, rule: str) -> None:
+    assert rule in [finding.rule for finding in found(migration(run_sql(sql)))]
+    made = sql.replace("IF NOT EXISTS ", "")
+    assert rule not in [finding.rule for finding in found(migration(run_sql(made)))]

@@ -180,6 +180,43 @@ def test_another_tree_than_the_worker_s_is_refused(grown: Project) -> None:
     assert len(files(grown)) == 2
 
 
+@pytest.mark.parametrize("where", ["elsewhere", "grown/.venv/lib/site-packages"])
+def test_nothing_is_written_outside_of_the_project(grown: Project, where: str) -> None:
+    """Another app's models may lack a migration too, say after a change of DEFAULT_AUTO_FIELD."""
+    library = grown.path.parent / where
+    other = make_project(library)
+    other.write("installed/__init__.py", "")
+    other.write("installed/migrations/__init__.py", "")
+    other.write("installed/models.py", MODELS)
+    grown.settings(f"import sys; sys.path.append({str(library)!r})\n", apps=("installed", "shop"))
+    failure = make(grown, expected=seen_by(grown)).failure
+    assert failure.type == "outside_tree" and f"{library}/installed/migrations/0001_" in failure.message
+    assert len(files(grown)) == 2 and len(list((library / "installed/migrations").glob("0*"))) == 0
+
+
+def test_a_link_that_leads_out_of_the_project_is_not_followed(grown: Project) -> None:
+    outside = grown.path.parent / "outside"
+    (grown.path / "shop/migrations").rename(outside)
+    (grown.path / "shop/migrations").symlink_to(outside)
+    assert make(grown, expected=seen_by(grown)).failure.type == "outside_tree"
+    assert sorted(one.name for one in outside.glob("*.py")) == ["0001_initial.py", "__init__.py"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_file(grown: Project) -> None:
+    """Also on one where a file has one name only."""
+    grown.settings(
+        "import errno, os, resource\n"
+        "def link(*_):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "    raise OSError(errno.EPERM, 'no')\n"
+        "os.link = link\n"
+    )
+    record = make(grown, expected=seen_by(grown))
+    assert record.failure.facts["files"] == []
+    assert record.failure.type == "tree_unwritable" and "File too large" in record.failure.message
+    assert files(grown) == ["shop/migrations/0001_initial.py", "shop/migrations/__init__.py"]
+
+
 def test_two_at_once_in_one_tree_are_refused(grown: Project) -> None:
     descriptor = os.open(grown.path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
