@@ -11,6 +11,7 @@ from dbops.models import Target
 from dbops.models.job import ACTIVE, FINAL
 from dbops.models.plan import ZERO
 from dbops.models.status import STATES
+from dbops.plain import plain
 
 # As a row of the overview says them.
 STATE_WORDS = {"checked": "nothing to apply"}
@@ -90,7 +91,7 @@ class PlanForm(forms.Form):
 
 def _ways(app: str, migrations: list[tuple[str, bool]]) -> list[tuple[str, str]]:
     ways = [
-        (f"{app}.{name}", f"{'back to' if applied else 'to'} {app}.{name}")
+        (f"{app}.{name}", plain(f"{'back to' if applied else 'to'} {app}.{name}"))
         for name, applied in reversed(migrations)
     ]
     back = [(f"{app}.{ZERO}", f"back to before {app}'s first")] if any(one for _, one in migrations) else []

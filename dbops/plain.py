@@ -2,6 +2,7 @@
 it is. The page's script does the same (static/js/transcript.js)."""
 
 import re
+from collections.abc import Sequence
 
 # CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
 ESCAPES = re.compile(
@@ -22,3 +23,14 @@ def picture(found: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else "\ufffd"
+
+
+# How many migrations the sentence of a job names; its steps are all of them.
+MOST_LISTED = 20
+
+
+def listed(migrations: Sequence[Sequence[str]]) -> str:
+    """[["catalog", "0001_initial"]] -> "catalog.0001_initial"; of very many the first."""
+    names = ", ".join(f"{app}.{name}" for app, name in migrations[:MOST_LISTED])
+    more = len(migrations) - MOST_LISTED
+    return f"{names} and {more} more" if more > 0 else names

@@ -10,6 +10,7 @@ from dbops.finding import Finding, Pairs, is_among, look
 from dbops.inspection import plan_of
 from dbops.inspection.knowledge import report_now
 from dbops.models import Job
+from dbops.plain import listed
 from dbops.plan_change import change_of
 from dbops.steps import MIGRATION
 
@@ -179,7 +180,7 @@ def recorded_words(recorded: Pairs | None, finding: Finding) -> str:
         return f"What is recorded in the database could not be read afterwards: {finding.problem}"
     if not recorded:
         return f"No migration was recorded by this job; {left_words(finding)}."
-    names = ", ".join(f"{app}.{name}" for app, name in recorded)
+    names = listed(recorded)
     return f"Recorded in the database by now: {names}; {left_words(finding)}."
 
 

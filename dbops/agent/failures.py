@@ -70,6 +70,7 @@ def follow(problem: BaseException | None, behind: Callable[[BaseException], Any]
 
 def describe(problem: BaseException) -> str:
     """Its type and its words; the type alone when its words cannot be had."""
+    problem = telling(problem)
     name = type(problem).__name__
     if isinstance(problem, SystemExit):
         return f"its code ended the process itself, with sys.exit({exit_code(problem)})"
@@ -79,6 +80,14 @@ def describe(problem: BaseException) -> str:
         let_a_stop_through(another)
         return name
     return f"{name}: {text}" if text else name
+
+
+def telling(problem: BaseException) -> BaseException:
+    """What broke a transaction, where the last word is only that it is broken: SQLite's schema editor asks
+    once more while it closes."""
+    behind = problem.__context__
+    is_after = type(problem).__name__ == "TransactionManagementError" and isinstance(behind, Exception)
+    return behind if is_after and behind is not None else problem
 
 
 def let_a_stop_through(problem: BaseException) -> None:

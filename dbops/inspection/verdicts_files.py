@@ -142,4 +142,5 @@ def _question(question: Mapping[str, Any]) -> str:
             f"A model may have been renamed without a migration: Django would drop {old or model} and create "
             f"{new}, its data with it."
         )
-    return f"Django asks: {str(question.get('words') or kind).rstrip('.')}."
+    words = str(question.get("words") or kind).rstrip(".")
+    return f"Django asks: {words}" + ("" if words.endswith("?") else ".")

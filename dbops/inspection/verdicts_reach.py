@@ -46,7 +46,7 @@ def unreachable(report: Report) -> list[Status]:
     return [
         Status(
             "unreachable",
-            str(report.get("detail") or "The database did not answer."),
+            str(report.get("detail") or "").strip() or "The database did not answer.",
             str(lack) if lack else UNREACHABLE_NEXT.get(reason, "Correct what these words name."),
             reason=reason,
         )

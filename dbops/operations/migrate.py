@@ -5,6 +5,7 @@ from typing import Any
 
 from dbops import conf
 from dbops.operations.base import Context, Done
+from dbops.plain import listed
 from dbops.target.about import size_of
 
 
@@ -123,6 +124,6 @@ def outcome(answer: Mapping[str, Any]) -> str:
         return "migrate ended without an error."
     if not recorded:
         return "migrate ended without an error and recorded no migration."
-    names = ", ".join(f"{app}.{name}" for app, name in recorded)
+    names = listed(recorded)
     count = f"{len(recorded)} migration{'s' if len(recorded) > 1 else ''}"
     return f"Applied and recorded {count}: {names}."

@@ -332,11 +332,21 @@ class _Picture:
 
     def _line(self, edge: tuple[int, int], kind: str) -> Line:
         start, end = self.boxes[edge[0]], self.boxes[edge[1]]
+        if kind == "circular":
+            return Line(_upwards(start, end), kind)
         x1, y1 = start.x + WIDTH // 2, start.y + HEIGHT
         x2, y2 = end.x + WIDTH // 2, end.y
         bend = max(GAP_Y, abs(y2 - y1) // 3)
         path = f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2 - 2}"
         return Line(path, kind or ("within" if start.app == end.app else "across"))
+
+
+def _upwards(start: Box, end: Box) -> str:
+    """Beside the lines that lead down, and behind no box."""
+    x1, y1 = start.x + WIDTH * 3 // 4, start.y
+    x2, y2 = end.x + WIDTH * 3 // 4, end.y + HEIGHT
+    bend = max(GAP_Y, abs(y2 - y1) // 3)
+    return f"M{x1} {y1}C{x1} {y1 - bend} {x2} {y2 + bend} {x2} {y2 + 2}"
 
 
 def _run_label(block: Block) -> str:

@@ -236,7 +236,7 @@ class PlanPage:
         if self.plan is None or self.content is None or not self.content.migrations:
             return "there is nothing to apply"
         if self.plan.backwards:
-            return "it leads backwards: opsdash shows such a plan and does not run it"
+            return "it leads backwards, and such a plan is shown and not run"
         if self.outdated:
             return "this plan may have changed"
         return self.migrate_refused

@@ -186,6 +186,10 @@ def test_a_circle_is_shown_and_said(client: Client, shop: TargetDatabase) -> Non
     inspected(shop, disk, [])
     page = text(client)
     assert "depend on each other in a circle" in page and "graph__line--circular" in page
+    found = page_of(shop)
+    (back,) = [line for line in found.lines if line.kind == "circular"]
+    lower = max(found.boxes, key=lambda box: box.y)
+    assert back.path.startswith(f"M{lower.x + lower.width * 3 // 4} {lower.y}C")
 
 
 def test_hostile_names_stay_text(client: Client, shop: TargetDatabase) -> None:

@@ -1,5 +1,6 @@
 """Migrations of which Django builds no graph, or not what was applied: what pages and commands say."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -102,3 +103,21 @@ def test_an_app_that_went_away_is_not_taken_for_a_renamed_one(
     inspect_now(target)
     page = text(viewer, reverse("target", args=["mini"]))
     assert "The app store is not installed any more" in page and "of the same names" not in page
+
+
+def test_a_name_that_turns_the_reading_around_is_shown_as_it_is_written(
+    project: Project, make_target: MakeTarget, viewer: Client
+) -> None:
+    turned = "0004_\u202egpj"
+    project.migration(turned, "")
+    target = target_of(make_target, project)
+    inspect_now(target)
+    for name, words in (
+        ("target", ["mini"]),
+        ("newest_plan", ["mini", "default"]),
+        ("graph", ["mini", "default"]),
+        ("migration", ["mini", "default", "shop", turned]),
+    ):
+        page = text(viewer, reverse(name, args=words))
+        seen = re.sub(r'(?:value|id|href)="[^"]*"', "", page)
+        assert "\u202e" not in seen, name

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dbops.agent import redaction, sqlite, unreachable
+from dbops.agent import failures, redaction, sqlite, unreachable
 
 POSTGRES = SimpleNamespace(vendor="postgresql", settings_dict={"HOST": "/nowhere"})
 
@@ -79,3 +79,19 @@ def test_short_words_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_secrets", set())
     redaction.learn("true")
     assert redaction.redact("it is true") == "it is true"
+
+
+class TransactionManagementError(Exception):
+    """As Django calls it."""
+
+
+def test_what_broke_a_transaction_is_told_and_not_that_it_is_broken() -> None:
+    try:
+        try:
+            raise ValueError("NOT NULL constraint failed: shop_item.n")
+        finally:
+            raise TransactionManagementError("An error occurred in the current transaction.")
+    except TransactionManagementError as problem:
+        assert failures.describe(problem) == "ValueError: NOT NULL constraint failed: shop_item.n"
+    alone = TransactionManagementError("This is forbidden.")
+    assert failures.describe(alone) == "TransactionManagementError: This is forbidden."

@@ -285,3 +285,10 @@ def test_long_lists_are_shortened() -> None:
 )
 def test_the_exit_code_follows_the_worst_state(found: list[str], code: Exit) -> None:
     assert exit_for([Status(state) for state in found]) == code
+
+
+def test_a_question_of_django_ends_as_a_question() -> None:
+    asked = [{"kind": "not_null_addition", "words": "which value do the existing rows get?"}]
+    found = {**UNMADE, "questions": asked}
+    assert "Django asks: which value do the existing rows get?" in of("unmade", {"unmade": found}).detail
+    assert "?." not in of("unmade", {"unmade": found}).detail

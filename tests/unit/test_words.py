@@ -177,3 +177,12 @@ def test_a_database_without_a_guard_is_called_so() -> None:
 def test_what_is_no_migration_is_called_by_its_kind() -> None:
     assert step_name({"kind": "post_migrate"}) == "post_migrate"
     assert step_name({"kind": "migration", "app": "a", "name": "0001"}) == "a.0001"
+
+
+def test_of_very_many_migrations_a_sentence_names_the_first() -> None:
+    many = [["shop", f"{number:04}_m"] for number in range(1, 186)]
+    words = outcome({"recorded_after": many})
+    assert words.startswith("Applied and recorded 185 migrations: shop.0001_m, ")
+    assert words.endswith("shop.0020_m and 165 more.")
+    words = recorded_words(many, Finding(1, [], [], False, []))
+    assert words.endswith("shop.0020_m and 165 more; nothing is left to apply.")

@@ -109,6 +109,15 @@ def test_a_failure_in_an_aborted_transaction_still_knows_what_is_recorded(postgr
     assert len(migrate(postgres_shop.address()).failure.facts["recorded_after"]) == 3
 
 
+def test_rows_that_may_not_be_are_named_on_every_database(either: Project) -> None:
+    """On SQLite the last word is that the transaction is broken."""
+    either.python(
+        "0004_rows",
+        "items = apps.get_model('shop', 'Item').objects\nitems.create(pk=1)\nitems.create(pk=1)",
+    )
+    assert migrate(either.address()).failure.message.startswith("IntegrityError: ")
+
+
 def test_a_failure_in_a_transaction_that_was_left_open_still_knows_what_is_recorded(either: Project) -> None:
     source = (
         "from django.db import transaction\ntransaction.atomic().__enter__()\nraise ValueError('left open')"
