@@ -2,6 +2,7 @@
 rest."""
 
 import os
+import py_compile
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,7 @@ from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase,
 from dbops.postgres.records import Records, records
 from tests.integration.conftest import MakeTarget, default_of
 from tests.integration.recording import EARLY, forget, record, settings_of, target_of
-from tests.targets.builder import ADD_NAME, Project, shop_project
+from tests.targets.builder import ADD_NAME, CREATE_ITEM, Project, shop_project
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +179,44 @@ def test_an_edit_is_still_told_where_the_target_tells_local_times(
     assert "edited" in states(default_of(mini))
     row = SeenMigration.objects.get(name="0001_initial")
     assert row.hash != row.hash_now
+
+
+@pytest.mark.parametrize("how", ["its first migration", "another app", "put back with its old time"])
+def test_what_a_look_at_the_known_files_would_not_show_is_noticed(
+    make_target: MakeTarget, project: Project, rows: Any, how: str
+) -> None:
+    """Each would else be kept as "nothing to apply", or without its edit."""
+    project.write("plain/__init__.py", "")
+    project.write("new/__init__.py", "")
+    project.settings(apps=("shop", "plain"))
+    record(rows, NAMES)
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at and target.refresh_refused == ""
+    if how == "its first migration":
+        project.migration("0001_initial", CREATE_ITEM, app="plain")
+    elif how == "another app":
+        project.migration("0001_initial", CREATE_ITEM, app="new")
+        project.settings(apps=("shop", "plain", "new"))
+    else:
+        file = project.path / "shop" / "migrations" / "0002_name.py"
+        before = file.stat()
+        file.write_text(file.read_text().replace("max_length=10", "max_length=20"))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    refreshed(target)
+    assert "have changed" in target.refresh_refused and target in inspection_due()
+
+
+def test_migrations_without_files_are_left_to_the_agent(
+    make_target: MakeTarget, project: Project, rows: Any
+) -> None:
+    file = project.path / "shop" / "migrations" / "0003_price.py"
+    py_compile.compile(str(file), cfile=f"{file}c")
+    file.unlink()
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at is None
+    assert "not in files that tell of a change" in target.refresh_refused
 
 
 @pytest.mark.parametrize("how", ["edited", "added", "removed", "renamed package"])
