@@ -3,8 +3,10 @@ rest."""
 
 import os
 import py_compile
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -376,6 +378,24 @@ def test_a_sqlite_file_is_neither_made_nor_changed(make_target: MakeTarget, tmp_
     database = refreshed(target)
     assert database.pending_count == 0 and "does not exist" not in str(database.statuses)
     assert (project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns) == before
+
+
+def test_nothing_is_left_beside_a_sqlite_file_in_wal_mode(make_target: MakeTarget, tmp_path: Path) -> None:
+    """Reading it makes two files there."""
+    project = shop_project(tmp_path)
+    record(project, NAMES[:1])
+    with closing(sqlite3.connect(project.sqlite)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+    before = sorted(project.path.iterdir()), project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at and default_of(target).applied_count == 1
+    after = sorted(project.path.iterdir()), project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns
+    assert before == after
+    with closing(sqlite3.connect(project.sqlite)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        inspect_now(target)
+        assert refreshed(target).refreshed_at and default_of(target).pending_count == 2
 
 
 def test_pending_ones_that_are_new_have_the_agent_tell_what_they_do(mini: Target, rows: Any) -> None:
