@@ -37,7 +37,7 @@ def own_database() -> Status:
 
 
 def unreachable(report: Report) -> list[Status]:
-    if report.get("reachable", True):
+    if is_reachable(report) or _is_told_by_itself(report):
         return []
     reason = str(report.get("reason") or "other")
     if reason == "engine":
@@ -66,7 +66,7 @@ def _no_engine(report: Report) -> Status:
 def unreadable(report: Report) -> list[Status]:
     """It answers, and does not tell what is applied: nothing that follows from that is judged."""
     problem = report.get("records_problem")
-    if not problem or not is_reachable(report):
+    if not problem or not (is_reachable(report) or _is_told_by_itself(report)):
         return []
     kind, words = str(problem.get("type") or "other"), str(problem.get("message") or "").rstrip(".")
     lack = lack_of(report.get("rights"))
@@ -82,6 +82,13 @@ def unreadable(report: Report) -> list[Status]:
             reason="permission" if may_not else "records_problem",
         )
     ]
+
+
+def _is_told_by_itself(report: Report) -> bool:
+    """The agent calls a database unreachable whose records it cannot read, for whatever reason. These are no
+    reasons of the way to it."""
+    problem = report.get("records_problem") or {}
+    return problem.get("type") in ("missing_columns", "permission")
 
 
 def is_reachable(report: Report) -> bool:
