@@ -75,6 +75,12 @@ class DatabasePart:
     facts: Facts
 
     @property
+    def caution_apart(self) -> Lack | None:
+        """None where a status says it already."""
+        is_said = any(self.caution and str(self.caution) == status.next_step for status in self.statuses)
+        return None if is_said else self.caution
+
+    @property
     def rows_at(self) -> datetime | None:
         """When what is applied was read."""
         return self.database.refreshed_at or self.reported_at
