@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 def of(disk: Disk, known: list[str]) -> dict[str, Any]:
-    """disk: every migration, those that a squash replaces and broken ones too; packages: see source_files;
+    """disk: every migration, those that a squash replaces and broken ones too; packages and settings_files:
+    see source_files;
     sources: {hash: {text, cut}} of what is not known; apps: {migrated, unmigrated}."""
     sources = source_files.Sources(known)
     return {
         "disk": [told(key, disk, sources) for key in sorted(disk.files)],
         "apps": {"migrated": sorted(disk.migrated), "unmigrated": sorted(disk.unmigrated)},
-        "packages": source_files.packages(disk.packages),
+        "packages": source_files.packages(disk.packages, disk.unmigrated),
+        "settings_files": source_files.settings_files(),
         "sources": sources.texts,
     }
 

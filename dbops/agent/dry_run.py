@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WORDS_LIMIT = 20_000
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+# What another program writes cannot be seen from here.
+PROGRAMS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.spawn")
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.move")
 
 
 class Writes(Exception):
-    """It wants to change a source file although it was told to write nothing."""
+    """It wants to change a source file, or might, although it was told to write nothing."""
 
 
 class Run:
@@ -149,6 +151,8 @@ class Watch:
         self.is_hooked = False
 
     def look(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.is_on and event in PROGRAMS:
+            raise Writes("It wants to start another program, which might write; it was not let.")
         if self.is_on and (event in CHANGES or (event == "open" and is_writing(args))):
             for path in args[:2] if event in ("os.rename", "shutil.move") else args[:1]:
                 refuse_source(path)

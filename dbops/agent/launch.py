@@ -128,6 +128,7 @@ class Arrival:
         """A changing verb lets the target finish its own way; a reading one has nothing to lose."""
         channels.flush()
         if self.request["verb"] != "perform":
+            self.session.close_files()
             os._exit(status)
         if status:
             sys.exit(status)

@@ -7,6 +7,7 @@ PGAPPNAME, and an unknown parameter there would be fatal. Connections of reading
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from . import cancel, redaction, sqlite
@@ -44,6 +45,8 @@ class Session:
         self.channel = channel
         # Of the connections of the work on a Postgres server.
         self.pids: set[int] = set()
+        # Connections to SQLite.
+        self.files: list[Any] = []
 
     # Before a connection is opened
 
@@ -76,7 +79,8 @@ class Session:
         if connection.vendor == "sqlite" and self.reads_only:
             params["database"] = sqlite.read_only_name(params["database"])
             commands = getattr(connection, "init_commands", [])
-            connection.init_commands = [text for text in commands if "journal_mode" not in text.lower()]
+            kept = [text for text in commands if "journal_mode" not in text.lower()]
+            connection.init_commands = [sqlite.QUERY_ONLY, *kept] if kept else []
         return params
 
     # When it has been opened
@@ -90,12 +94,20 @@ class Session:
         if connection.vendor == "postgresql":
             confirmed = self.tell_postgres(connection)
         elif connection.vendor == "sqlite":
+            self.files.append(connection)
             confirmed = self.tell_sqlite(connection)
         is_guard = getattr(connection, "opsdash_guard", False)
         if not is_guard:
             cancel.follow(connection)
         if not self.reads_only:
             self.announce(connection, "guard" if is_guard else "work", confirmed)
+
+    def close_files(self) -> None:
+        """Reading a SQLite file in WAL mode makes files beside it, until it is closed."""
+        for connection in self.files:
+            # Of another thread: Django closes it there.
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def announce(self, connection: Any, purpose: str, confirmed: dict[str, str]) -> None:
         about = {"alias": connection.alias, "purpose": purpose}
@@ -152,7 +164,7 @@ class Session:
     def tell_sqlite(self, connection: Any) -> dict[str, str]:
         with connection.cursor() as cursor:
             if self.reads_only:
-                cursor.execute("PRAGMA query_only = ON")
+                cursor.execute(sqlite.QUERY_ONLY)
             cursor.execute("PRAGMA query_only")
             return {"query_only": "on" if cursor.fetchone()[0] else "off"}
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING
+
+from django.apps import apps
+from django.conf import settings
+from django.db.migrations.loader import MigrationLoader
 
 from .failures import clean
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
 # Characters of one text; bytes of all texts of an answer: what is too much comes with the next one.
 TEXT_LIMIT = 300_000
@@ -76,14 +81,47 @@ def decoded(data: bytes) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def packages(found: dict[str, Any]) -> list[dict[str, Any]]:
+def packages(found: dict[str, Any], unmigrated: set[str]) -> list[dict[str, Any]]:
     """What a look at the folders alone can be compared with: [{app, directory, files: [[name, size, mtime in
-    ns]]}], one a folder."""
-    return [
-        {"app": app, "directory": directory, "files": sorted(files_in(directory))}
+    ns, ctime in ns]]}], one a folder; also those that would be there if an app had migrations."""
+    there = [
+        (app, directory)
         for app, package in sorted(found.items())
         for directory in map(str, getattr(package, "__path__", ()))
     ]
+    return [
+        {"app": app, "directory": directory, "files": sorted(files_in(directory))}
+        for app, directory in [*there, *later(unmigrated)]
+    ]
+
+
+def later(unmigrated: set[str]) -> Iterator[tuple[str, str]]:
+    for config in apps.get_app_configs():
+        module = MigrationLoader.migrations_module(config.label)[0]
+        if config.label in unmigrated and module == config.name + ".migrations":
+            yield config.label, os.path.join(config.path, "migrations")
+
+
+def settings_files() -> list[list[Any]]:
+    """[[path, size, mtime in ns, ctime in ns]] of the module of settings and those beside it in its package:
+    they say which apps there are."""
+    name = str(getattr(settings, "SETTINGS_MODULE", "") or "")
+    package = name.rpartition(".")[0]
+    modules = [
+        module
+        for known, module in list(sys.modules.items())
+        if known == name or (package and (known == package or known.rpartition(".")[0] == package))
+    ]
+    return [[file, *told_of(file)] for file in sorted({of_module(one) for one in modules}) if file]
+
+
+def told_of(file: str) -> list[int]:
+    """[] of what is no file (any more)."""
+    try:
+        about = os.stat(file)
+    except OSError:
+        return []
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 
 
 def files_in(directory: str, prefix: str = "") -> list[list[Any]]:
@@ -101,4 +139,4 @@ def told(entry: os.DirEntry[str], prefix: str) -> list[list[Any]]:
     if not entry.name.endswith(".py") or not entry.is_file():
         return []
     about = entry.stat()
-    return [[prefix + entry.name, about.st_size, about.st_mtime_ns]]
+    return [[prefix + entry.name, about.st_size, about.st_mtime_ns, about.st_ctime_ns]]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MEMORY = ":memory:"
+QUERY_ONLY = "PRAGMA query_only = ON"
 
 
 def path(name: Any) -> str:
@@ -33,7 +34,21 @@ def read_only_name(name: Any) -> Any:
         return name
     if not os.path.exists(real):
         return MEMORY
-    return "file:" + quote(real) + "?mode=ro"
+    return "file:" + quote(real) + ("?mode=rw" if is_idle_wal(real) else "?mode=ro")
+
+
+def is_idle_wal(file: str) -> bool:
+    """Whoever reads it makes files beside it, and only a connection that may write takes them away when it
+    closes: such a one is told to write nothing (QUERY_ONLY) before all else. Where they are there already,
+    somebody else is at work, or has left what is not ours to put into the file."""
+    try:
+        with open(file, "rb") as opened:
+            header = opened.read(20)
+    except OSError:
+        return False
+    # https://www.sqlite.org/fileformat.html#file_format_version_numbers
+    is_wal = header[18:20] == b"\2\2"
+    return is_wal and not any(os.path.exists(file + end) for end in ("-wal", "-shm"))
 
 
 def lacking(name: Any) -> dict[str, str] | None:

@@ -36,6 +36,7 @@ class Base:
     inspection_id: int
     started_at: datetime
     packages: list[dict[str, Any]]
+    settings_files: list[list[Any]]
     declared: str
     revision: Any
     aliases: Mapping[str, Alias]
@@ -64,16 +65,24 @@ def bases_of(target_ids: Iterable[int]) -> dict[int, Base]:
 
 def base_of(inspection: Inspection) -> Base:
     report = inspection.report or {}
-    known = all(key in report for key in ("disk", "packages", "apps", "declared"))
     return Base(
         inspection_id=inspection.pk,
         started_at=inspection.started_at,
         packages=list(report.get("packages") or []),
+        settings_files=list(report.get("settings_files") or []),
         declared=str(report.get("declared") or ""),
         revision=report.get("revision"),
         aliases={one["alias"]: _alias(one) for one in report.get("databases") or []},
-        refused="" if known else "its latest inspection tells nothing of its files",
+        refused=_unwatched(report),
     )
+
+
+def _unwatched(report: Mapping[str, Any]) -> str:
+    if not all(key in report for key in ("disk", "packages", "apps", "declared", "settings_files")):
+        return "its latest inspection tells nothing of its files"
+    # In an archive, or compiled only.
+    is_seen = all(one.get("hash") for one in report["disk"])
+    return "" if is_seen else "some of its migrations are not in files that tell of a change"
 
 
 def _alias(report: Mapping[str, Any]) -> Alias:

@@ -64,6 +64,8 @@ def files_refused(target: Target, base: Base | None, look: Look) -> Refused | No
         return Refused("it is declared otherwise than when it was inspected", changed=True)
     if revision_of(address) != base.revision:
         return Refused("another revision is checked out", changed=True)
+    if not look.are_same(base.settings_files):
+        return Refused("files of its settings have changed", changed=True)
     if not look.is_same(base.packages):
         return Refused("files of its migrations have changed", changed=True)
     return None

@@ -29,11 +29,20 @@ def rows_of(identity: str) -> tuple[bool, Rows]:
     if not path.exists():
         return False, []
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_S)) as file:
+        uri = f"file:{quote(str(path))}?mode={'rw' if _is_idle_wal(path) else 'ro'}"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as file:
+            file.execute("PRAGMA query_only = ON")
             found = file.execute(ROWS).fetchall() if file.execute(TABLE).fetchone() else []
-    except (sqlite3.Error, UnicodeError) as error:
+    except (sqlite3.Error, UnicodeError, OSError) as error:
         raise UnreadableFile(str(error)) from error
     return True, [_row(*row) for row in found]
+
+
+def _is_idle_wal(path: Path) -> bool:
+    """As the agent's (dbops.agent.sqlite): only who may write takes away the files that reading makes."""
+    with path.open("rb") as file:
+        is_wal = file.read(20)[18:] == b"\2\2"
+    return is_wal and not any(Path(f"{path}{end}").exists() for end in ("-wal", "-shm"))
 
 
 def _row(app: object, name: object, applied: object) -> tuple[str, str, datetime | None]:

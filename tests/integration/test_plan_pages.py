@@ -503,6 +503,7 @@ def test_run_again_is_held_to_the_plan_that_its_page_showed_though_it_is_not_kep
 def test_what_is_recorded_without_a_file_is_no_plan_s_end(operator: Client, known: KnownDatabase) -> None:
     database = known()
     inspection = database.target.inspections.get()
+    assert inspection.report
     (report,) = inspection.report["databases"]
     report["ghosts"] = [["shop", "0009_gone"], ["gone", "0001_initial"]]
     report["applied"] = [*(report.get("applied") or []), *([*key, None] for key in report["ghosts"])]

@@ -2,8 +2,11 @@
 rest."""
 
 import os
+import py_compile
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +27,7 @@ from dbops.models import Inspection, Job, SeenMigration, Target, TargetDatabase,
 from dbops.postgres.records import Records, records
 from tests.integration.conftest import MakeTarget, default_of
 from tests.integration.recording import EARLY, forget, record, settings_of, target_of
-from tests.targets.builder import ADD_NAME, Project, shop_project
+from tests.targets.builder import ADD_NAME, CREATE_ITEM, Project, shop_project
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +181,44 @@ def test_an_edit_is_still_told_where_the_target_tells_local_times(
     assert "edited" in states(default_of(mini))
     row = SeenMigration.objects.get(name="0001_initial")
     assert row.hash != row.hash_now
+
+
+@pytest.mark.parametrize("how", ["its first migration", "another app", "put back with its old time"])
+def test_what_a_look_at_the_known_files_would_not_show_is_noticed(
+    make_target: MakeTarget, project: Project, rows: Any, how: str
+) -> None:
+    """Each would else be kept as "nothing to apply", or without its edit."""
+    project.write("plain/__init__.py", "")
+    project.write("new/__init__.py", "")
+    project.settings(apps=("shop", "plain"))
+    record(rows, NAMES)
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at and target.refresh_refused == ""
+    if how == "its first migration":
+        project.migration("0001_initial", CREATE_ITEM, app="plain")
+    elif how == "another app":
+        project.migration("0001_initial", CREATE_ITEM, app="new")
+        project.settings(apps=("shop", "plain", "new"))
+    else:
+        file = project.path / "shop" / "migrations" / "0002_name.py"
+        before = file.stat()
+        file.write_text(file.read_text().replace("max_length=10", "max_length=20"))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    refreshed(target)
+    assert "have changed" in target.refresh_refused and target in inspection_due()
+
+
+def test_migrations_without_files_are_left_to_the_agent(
+    make_target: MakeTarget, project: Project, rows: Any
+) -> None:
+    file = project.path / "shop" / "migrations" / "0003_price.py"
+    py_compile.compile(str(file), cfile=f"{file}c")
+    file.unlink()
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at is None
+    assert "not in files that tell of a change" in target.refresh_refused
 
 
 @pytest.mark.parametrize("how", ["edited", "added", "removed", "renamed package"])
@@ -337,6 +378,24 @@ def test_a_sqlite_file_is_neither_made_nor_changed(make_target: MakeTarget, tmp_
     database = refreshed(target)
     assert database.pending_count == 0 and "does not exist" not in str(database.statuses)
     assert (project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns) == before
+
+
+def test_nothing_is_left_beside_a_sqlite_file_in_wal_mode(make_target: MakeTarget, tmp_path: Path) -> None:
+    """Reading it makes two files there."""
+    project = shop_project(tmp_path)
+    record(project, NAMES[:1])
+    with closing(sqlite3.connect(project.sqlite)) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+    before = sorted(project.path.iterdir()), project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns
+    target = target_of(make_target, project)
+    inspect_now(target)
+    assert refreshed(target).refreshed_at and default_of(target).applied_count == 1
+    after = sorted(project.path.iterdir()), project.sqlite.read_bytes(), project.sqlite.stat().st_mtime_ns
+    assert before == after
+    with closing(sqlite3.connect(project.sqlite)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        inspect_now(target)
+        assert refreshed(target).refreshed_at and default_of(target).pending_count == 2
 
 
 def test_pending_ones_that_are_new_have_the_agent_tell_what_they_do(mini: Target, rows: Any) -> None:

@@ -212,17 +212,23 @@ def test_no_right_to_create_comes_with_the_statement_that_gives_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "reason"),
+    ("kind", "reachable", "state", "reason"),
     [
-        ("missing_columns", "broken", "records_problem"),
-        ("permission", "unreachable", "permission"),
-        ("other", "broken", "records_problem"),
+        ("missing_columns", True, "broken", "records_problem"),
+        ("missing_columns", False, "broken", "records_problem"),
+        ("permission", True, "unreachable", "permission"),
+        ("permission", False, "unreachable", "permission"),
+        ("other", True, "broken", "records_problem"),
+        # It went away between two questions.
+        ("other", False, "unreachable", "timeout"),
     ],
 )
 def test_records_that_cannot_be_read_hide_what_would_follow_from_them(
-    kind: str, state: str, reason: str
+    kind: str, reachable: bool, state: str, reason: str
 ) -> None:
-    facts = {"plan": PENDING, "ghosts": [["shop", "1"]], "prunable": [["shop", "2"]]}
+    facts = {"plan": PENDING, "ghosts": [["shop", "1"]], "prunable": [["shop", "2"]], "reachable": reachable}
+    if not reachable:
+        facts.update(reason="timeout", detail="no such column")
     (status,) = judge(report(records_problem={"type": kind, "message": "no such column"}, **facts))
     assert (status.state, status.reason) == (state, reason) and "no such column" in status.detail
 

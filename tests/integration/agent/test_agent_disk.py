@@ -83,7 +83,7 @@ def test_the_packages_tell_what_a_change_would_change(shop: Project) -> None:
     os.utime(folder / "0002_name.py", ns=(5, 1_234_567_891))
     (package,) = inspect(shop.address())["packages"]
     assert (package["app"], package["directory"]) == ("shop", str(folder))
-    files = {name: (size, mtime) for name, size, mtime in package["files"]}
+    files = {name: (size, mtime) for name, size, mtime, _ in package["files"]}
     assert list(files) == [
         "0001_initial.py", "0002_name.py", "0003_price.py", "__init__.py", "helpers/__init__.py",
     ]  # fmt: skip

@@ -107,6 +107,25 @@ def test_one_that_accepts_only_check_is_asked_so(shop: Project) -> None:
     assert (found["state"], len(found["migrations"]), len(found["questions"])) == ("found", 1, 1)
 
 
+@pytest.mark.parametrize(
+    "start", ["subprocess.run([sys.executable, '-c', CODE])", "os.system('touch here.py')"]
+)
+def test_one_that_has_another_program_write_is_not_let(shop: Project, start: str) -> None:
+    """What that does cannot be seen."""
+    own = f"""
+import os, subprocess, sys
+CODE = "open('here.py', 'w')"
+class Command(Django):
+    def handle(self, *labels, **options):
+        {start}
+        super().handle(*labels, **options)
+"""
+    traps.command(shop, "makemigrations", traps.MAKEMIGRATIONS + own)
+    found = inspect(shop.address())["unmade"]
+    assert (found["state"], "start another program" in found["words"]) == ("refused", True)
+    assert not (shop.path / "here.py").exists()
+
+
 def test_one_that_writes_whatever_it_is_told_is_not_let(shop: Project) -> None:
     traps.writing_makemigrations(shop)
     before = tree(shop)
