@@ -3,20 +3,22 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run manage test machine lint types unit agent integration integration-run versions browser faults \
-  faults-fast benchmarks containers compose-smoke clean-state
+.PHONY: help run manage test machine lint types unit agent agent-reading integration integration-run versions browser \
+  slow faults faults-fast benchmarks containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
 VENV_PYTHON := .venv/bin/python
 PINS := requirements.txt requirements-embedded.txt
 WITH_SERVICES := $(VENV_PYTHON) -m embedded.testing
+NOT_SLOW := -m "not slow"
 
 help:
 	@echo 'make run           start opsdash with a private Postgres and Redis on http://127.0.0.1:8000/'
 	@echo '                   make run PORT=8001, or with DATABASE_URL=... and REDIS_URL=... of your own'
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
-	@echo 'make test          all of: lint types unit integration-run integration browser agent faults-fast versions;'
-	@echo '                   each can be made alone: make unit ARGS="-k name -x"'
+	@echo 'make test          all of: lint types unit integration-run integration browser agent-reading agent faults-fast'
+	@echo '                   versions; each can be made alone: make unit ARGS="-k name -x"'
+	@echo 'make slow          tests that take long and have a fast form in make test (some 5 minutes)'
 	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make benchmarks    the figures of docs/benchmarks.md'
 	@echo 'make containers    the tests that need a Docker engine; make compose-smoke builds docker-compose.yml and uses it'
@@ -30,7 +32,7 @@ manage: .venv/.ready-for-run
 
 # The long ones mostly wait for processes and servers, so two of them run side by side, each with services of its
 # own; what one of them says comes when it has ended. The longest come first, so that both ends are near.
-SIDE_BY_SIDE := integration-run integration agent browser faults-fast versions
+SIDE_BY_SIDE := integration-run integration browser agent-reading agent faults-fast versions
 test: .venv/.ready-for-test
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types unit machine
 	@echo 'side by side: $(SIDE_BY_SIDE) (a quarter of an hour; each is shown when it has ended)'
@@ -51,7 +53,12 @@ unit: .venv/.ready-for-test
 
 # What runs in a target's interpreter.
 agent: .venv/.ready-for-test
-	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/agent $(ARGS)
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/agent --ignore=tests/integration/agent/reading \
+	  $(NOT_SLOW) $(ARGS)
+
+# What it reads there: inspections, plans, examinations, and whether findings are true of a server.
+agent-reading: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/agent/reading $(NOT_SLOW) $(ARGS)
 
 # The same on every Django and Python that targets may have; which, and where they are found: tests/versions.
 versions: .venv/.ready-for-test
@@ -61,14 +68,18 @@ versions: .venv/.ready-for-test
 # Everything around it: rows, pages, jobs.
 integration: .venv/.ready-for-test
 	$(WITH_SERVICES) --programs -- python -m pytest tests/integration --ignore=tests/integration/agent \
-	  --ignore=tests/integration/run $(ARGS)
+	  --ignore=tests/integration/run $(NOT_SLOW) $(ARGS)
 
 # Whole processes and servers that come and go: `make run`, workers, the prober, ssh, a second host, full disks.
 integration-run: .venv/.ready-for-test
-	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/run $(ARGS)
+	$(WITH_SERVICES) --programs -- python -m pytest tests/integration/run $(NOT_SLOW) $(ARGS)
 
 browser: .venv/.ready-for-test
-	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(ARGS)
+	$(WITH_SERVICES) --browser -- python -m pytest tests/browser $(NOT_SLOW) $(ARGS)
+
+# What takes long, and has a fast form in the others.
+slow: .venv/.ready-for-test
+	$(WITH_SERVICES) --programs --browser -- python -m pytest tests/integration tests/browser -m slow $(ARGS)
 
 # Which faults, and what must hold after each: docs/faults.md.
 faults: .venv/.ready-for-test

@@ -228,6 +228,7 @@ def add_shop(opsdash: Stack, name: str, *, pause_s: int) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_the_shell_gives_the_same_record_as_the_page(page: Page, opsdash: Stack) -> None:
     """Equal work on two equal databases, asked for in two ways."""
     names = [f"{way}-{uuid.uuid4().hex[:6]}" for way in ("clicked", "typed")]

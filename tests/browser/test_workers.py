@@ -46,6 +46,7 @@ def a_worker_is_gone(opsdash: Stack) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_queued_jobs_page_follows_who_serves_its_queue(page: Page, opsdash: Stack) -> None:
     sign_in(page, opsdash)
     expect(page.locator("#row_blog_default").get_by_text("5 pending")).to_be_visible(timeout=LONG_MS)

@@ -212,6 +212,7 @@ def test_a_migration_that_sleeps_is_shown_and_its_cancel_ends_it(
 # What it prints
 
 
+@pytest.mark.slow
 def test_output_without_end_and_a_thread_that_stays_keep_no_job_from_its_end(
     project: Project, mini: Target, settings: Any
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import migrate
-from tests.integration.agent.test_agent_examine import one
+from tests.integration.agent.reading.test_agent_examine import one
 from tests.targets.builder import Project, make_project
 
 # Where the end does not show what was done

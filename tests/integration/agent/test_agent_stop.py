@@ -230,6 +230,7 @@ def test_a_supervisor_that_is_told_to_terminate_stops_politely(project: Project)
     assert (record.failure.type, record.failure.fault) == ("ended_from_outside", "server")
 
 
+@pytest.mark.slow
 def test_threads_that_do_not_end_are_not_waited_for(project: Project) -> None:
     project.settings("\nimport threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n")
     project.python("0001_fine", "pass")

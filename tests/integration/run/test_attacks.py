@@ -172,6 +172,7 @@ def test_a_lost_job_of_which_nothing_is_known_claims_nothing(shop: Target, make_
     assert "could not be read" in job.outcome and "No migration was recorded" not in job.outcome
 
 
+@pytest.mark.slow
 def test_a_cancel_that_nobody_answers_ends_with_a_sentence(mini: tuple[Target, Path], tmp_path: Path) -> None:
     """The agent's supervisor is frozen: nothing of its ladder comes back."""
     target, folder = mini

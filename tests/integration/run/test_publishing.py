@@ -105,6 +105,7 @@ def test_a_broker_that_accepts_and_stays_silent_is_given_up_soon(
     assert "the broker is away" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_idle_worker_keeps_its_connections(tmp_path: Path) -> None:
     log = tmp_path / "idle.log"
     with worker(log, "idle-test"):
@@ -243,6 +244,7 @@ def test_beat_sends_each_of_its_entries_and_nothing_while_nobody_takes_them(monk
     assert len(messages_in(queue)) == len(BEAT), "they were taken"
 
 
+@pytest.mark.slow
 def test_beat_outlives_a_broker_that_is_silent(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
     relay.silent.set()
     Scheduler(app).tick()

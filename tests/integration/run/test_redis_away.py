@@ -54,6 +54,7 @@ def hear_until(heard: Iterator[tuple[str, Any]], text: str) -> list[str]:
     raise AssertionError(f"the stream ended before it told {text}")
 
 
+@pytest.mark.slow
 def test_a_job_its_page_its_cancel_and_its_worker_outlive_redis(
     make_target: MakeTarget, people: dict[str, User], postgres_url: str, redis: Server, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_shell_does_not_look_from_here_at_what_only_another_host_reaches(
     assert not Inspection.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_target_that_only_the_second_host_reaches_is_served_by_it_alone(
     second_host: SecondHost, warehouse: Target, postgres_url: str, tmp_path: Path, people: dict[str, User]
 ) -> None:

@@ -20,7 +20,7 @@ from tests.targets.every_kind import every_kind
 PYTHONS = os.environ.get("OPSDASH_TEST_PYTHONS", sys.executable).split(":")
 # To start a target takes longer than to look.
 LOOK_EVERY = 4
-SHOP = Path(__file__).resolve().parents[3] / "examples" / "shop"
+SHOP = Path(__file__).resolve().parents[4] / "examples" / "shop"
 
 
 def is_old(python: str) -> bool:

@@ -68,7 +68,11 @@ def carried_out(database: Database, codes: list[str]) -> Real:
     return on_postgres(database)
 
 
-@pytest.mark.parametrize("case", SAME)
+# A few of each kind; `make slow` has all.
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if number % 3 else case for number, case in enumerate(SAME)],
+)
 def test_what_is_pasted_makes_what_the_migration_makes(shop: Project, database: Database, case: str) -> None:
     codes = with_sql(shop, SAME[case])
     assert codes

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import migrate
 from tests.integration.agent.planned import Real, entry, on_postgres, on_sqlite, only, plan, statements
-from tests.integration.agent.test_agent_plan_tables import PYTHONS, is_old
+from tests.integration.agent.reading.test_agent_plan_tables import PYTHONS, is_old
 from tests.targets.builder import Project, make_project
 from tests.targets.every_kind import every_kind
 
