@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -22,9 +22,11 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         if self.filter(name=name, run=run).update(heartbeat_at=Now(), **facts):
             return
         before = self.filter(name=name)
-        (before if first else before.gone()).delete()
         row = Worker(name=name, run=run, heartbeat_at=Now(), **facts)
-        self.bulk_create([row], ignore_conflicts=True)
+        # In one write: a page in between would say that nobody is there.
+        with transaction.atomic():
+            (before if first else before.gone()).delete()
+            self.bulk_create([row], ignore_conflicts=True)
 
     def gone(self) -> "WorkerQuerySet":
         silent = Q(heartbeat_at__lt=Now() - timedelta(seconds=conf.knob("LOST_AFTER_S")))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from html import unescape
@@ -268,6 +269,32 @@ def told(name: str, run: uuid.UUID, *, first: bool, **facts: Any) -> None:
     Worker.objects.tell(
         name, run, first=first, kind="worker", host="h", pid=1, started_at=clock.now(), **facts
     )
+
+
+@transactional
+def test_while_a_row_is_taken_over_nobody_sees_that_there_is_none() -> None:
+    told("ann@test", uuid.uuid4(), first=True)
+    seen: list[int] = []
+
+    def look(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("INSERT"):
+            seen.append(from_elsewhere())
+        return execute(sql, *rest)
+
+    def from_elsewhere() -> int:
+        """As another session sees it."""
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(counted).result()
+
+    def counted() -> int:
+        try:
+            return Worker.objects.count()
+        finally:
+            connection.close()
+
+    with connection.execute_wrapper(look):
+        told("ann@test", uuid.uuid4(), first=True)
+    assert seen == [1]
 
 
 @rows
