@@ -48,9 +48,10 @@ async def follow(job_id: int, after: int) -> AsyncGenerator[Lines | Tail | Chang
         while True:
             # The state is read before the lines: what was written before the end is then surely read.
             state, new_version = await _job(job_id)
-            while batch := await _lines(job_id, after):
-                yield batch
-                after = batch.last
+            while some := await _lines(job_id, after):
+                for piece in some:
+                    yield piece
+                after = some[-1].last
             if not told_tail:
                 told_tail = True
                 yield Tail(await sync_to_async(current_tail)(job_id))
@@ -77,12 +78,12 @@ async def _live(mailbox: Mailbox, after: int) -> AsyncIterator[Lines | Tail | No
         if message["kind"] == "tail":
             yield Tail(message["text"])
         elif message["kind"] == "lines":
-            lines = Lines(message["first"], message["lines"])
+            lines = Lines.of(message)
             if lines.last <= after:
                 continue
             if lines.first > after + 1:
                 return
-            yield Lines(after + 1, lines.lines[after + 1 - lines.first :])
+            yield lines.between(after + 1, lines.last)
             after = lines.last
         else:
             return
@@ -97,7 +98,7 @@ def _job(job_id: int) -> tuple[str, int]:
 
 
 @sync_to_async
-def _lines(job_id: int, after: int) -> Lines | None:
+def _lines(job_id: int, after: int) -> list[Lines]:
     try:
         return read_after(job_id, after)
     finally:

@@ -1,8 +1,9 @@
 """The live tail: what a worker wrote into the rows, told to the web processes through Redis.
 
-A message is one JSON document on the channel of a job: {"kind": "lines", "first": N, "lines": [...]},
-{"kind": "tail", "text": "..."} or {"kind": "job"} (state or steps changed: read the rows). All that Redis
-keeps is the unfinished last line, for those who come while it stands, and that expires by itself.
+A message is one JSON document on the channel of a job: {"kind": "lines", "first": N, "at": T, "lines": [...],
+"gap": [a, b] or null}, {"kind": "tail", "text": "..."} or {"kind": "job"} (state or steps changed: read the
+rows). All that Redis keeps is the unfinished last line, for those who come while it stands, and that expires
+by itself.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import redis
 
 from dbops import conf
+from dbops.transcript.reading import Lines
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +41,8 @@ def tail_key(job_id: int) -> str:
     return f"{channel(job_id)}:tail"
 
 
-def publish_lines(job_id: int, first: int, lines: list[str]) -> None:
-    _publish(job_id, {"kind": "lines", "first": first, "lines": lines})
+def publish_lines(job_id: int, lines: Lines, gap: tuple[int, int] | None = None) -> None:
+    _publish(job_id, {"kind": "lines", **lines.document(), "gap": gap})
 
 
 def publish_tail(job_id: int, text: str) -> None:

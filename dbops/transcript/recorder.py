@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable
 
 from django.db import Error, IntegrityError, connection, transaction
-from django.db.models.functions import Now
 
 from dbops import conf
 from dbops.models import Job, TranscriptChunk
 from dbops.models.away import is_away
+from dbops.models.clock import now
 from dbops.models.job import FINAL, FenceLostError
 from dbops.redaction import Redactor
 from dbops.transcript import live
 from dbops.transcript.lines import LineSplitter
+from dbops.transcript.reading import Lines
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Recorder:
             if self._clock() < self._not_before:
                 return False
             try:
-                first, lines = self._write()
+                written = self._write()
             except Error as error:
                 if not is_away(error):
                     raise
@@ -95,7 +96,7 @@ class Recorder:
                 connection.close()
                 self._not_before = self._clock() + PAUSE_S
                 return False
-            live.publish_lines(self.job_id, first, lines)
+            live.publish_lines(self.job_id, written)
         self._publish_tail()
         return True
 
@@ -146,22 +147,22 @@ class Recorder:
         self._waiting.append(line)
         self._waiting_bytes += size_of(line)
 
-    def _write(self) -> tuple[int, list[str]]:
+    def _write(self) -> Lines:
         """One chunk, of BATCH_BYTES at most; what had to wait may be many."""
         lines, size = self._next_chunk()
-        first, last = self._last_line + 1, self._last_line + len(lines)
+        first, last, at = self._last_line + 1, self._last_line + len(lines), now()
         try:
-            self._insert(first, last, lines, self._bytes + size)
+            self._insert(Lines(first, lines, at), self._bytes + size)
         except IntegrityError:
             # The commit of a try before this one succeeded, only its acknowledgement was lost.
             written = TranscriptChunk.objects.get(job_id=self.job_id, first=first)
-            last, lines = written.last, written.lines
+            last, lines, at = written.last, written.lines, written.at
             size = sum(map(size_of, lines))
         self._waiting = self._waiting[len(lines) :]
         self._waiting_bytes -= size
         self._bytes += size
         self._last_line = last
-        return first, lines
+        return Lines(first, lines, at)
 
     def _next_chunk(self) -> tuple[list[str], int]:
         size = count = 0
@@ -171,12 +172,12 @@ class Recorder:
         return self._waiting[:count], size
 
     @transaction.atomic
-    def _insert(self, first: int, last: int, lines: list[str], total: int) -> None:
+    def _insert(self, lines: Lines, total: int) -> None:
         TranscriptChunk.objects.create(
-            job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=Now()
+            job_id=self.job_id, first=lines.first, last=lines.last, text="\n".join(lines.lines), at=lines.at
         )
         held = Job.objects.filter(pk=self.job_id, fence=self.fence).exclude(state__in=FINAL)
-        if held.update(last_line=last, transcript_bytes=total) != 1:
+        if held.update(last_line=lines.last, transcript_bytes=total) != 1:
             raise FenceLostError
 
     def _publish_tail(self) -> None:

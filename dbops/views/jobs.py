@@ -10,8 +10,8 @@ from django.views.decorators.http import require_GET, require_POST
 from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
 from dbops.forms import CancelForm, JobsFilter
-from dbops.pages.job import LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
-from dbops.transcript.reading import Lines, read_after, read_before, read_last
+from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
+from dbops.transcript.reading import Lines, read_after, read_between
 from dbops.views.answers import page_or_fragment
 
 
@@ -64,17 +64,22 @@ def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:
 @require_GET
 @needs(Role.VIEWER)
 def lines(request: OpsRequest, job_id: int) -> HttpResponse:
-    """{"first", "lines"}: at most LINES_AT_ONCE complete lines, those in front of number `?before=N` or,
-    without it, the last ones. `lines[0]` has the number `first`; no line stands before line 1."""
+    """The complete lines number `?from=N` to `&to=M`, LINES_AT_ONCE at most: {"chunks": [{"first", "at",
+    "lines"}], "last", "gap"}. `last` is the number of the last one that there is. What lies in `gap`, [a, b]
+    or null, is not kept. Of very long lines fewer may come than were asked for."""
     found = job_or_404(job_id)
-    before = request.GET.get("before")
-    if before is None:
-        batch = read_last(found.pk, LINES_AT_ONCE)
-    elif before.isascii() and before.isdigit() and len(before) < 10 and int(before):
-        batch = read_before(found.pk, int(before), LINES_AT_ONCE)
-    else:
-        return HttpResponseBadRequest("`before` is no number of a line.", content_type="text/plain")
-    return JsonResponse({"first": batch.first, "lines": batch.lines}, headers={"Cache-Control": "no-store"})
+    first, last = number_of_line(request.GET.get("from")), number_of_line(request.GET.get("to"))
+    if not first or not last or not first <= last < first + LINES_AT_ONCE:
+        sentence = f"`from` and `to` are no numbers of at most {LINES_AT_ONCE} lines."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    chunks = read_between(found.pk, first, last, ANSWER_BYTES)
+    document = {"chunks": [chunk.document() for chunk in chunks], "last": found.last_line, "gap": found.gap}
+    return JsonResponse(document, headers={"Cache-Control": "no-store"})
+
+
+def number_of_line(text: str | None) -> int:
+    """0 where it is none."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 @require_GET
@@ -92,13 +97,13 @@ async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
 
 async def _all_lines(job_id: int) -> AsyncIterator[str]:
     after = 0
-    while batch := await _read(job_id, after):
-        yield "\n".join(batch.lines) + "\n"
-        after = batch.last
+    while some := await _read(job_id, after):
+        yield "".join(line + "\n" for piece in some for line in piece.lines)
+        after = some[-1].last
 
 
 @sync_to_async
-def _read(job_id: int, after: int) -> Lines | None:
+def _read(job_id: int, after: int) -> list[Lines]:
     try:
         return read_after(job_id, after)
     finally:

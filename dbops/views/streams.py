@@ -80,7 +80,7 @@ async def _events(request: OpsRequest, job_id: int, after: int) -> AsyncGenerato
 
 async def _told(request: OpsRequest, job_id: int, news: Lines | Tail | Changed | Ended | None) -> str:
     if isinstance(news, Lines):
-        return event("lines", {"first": news.first, "lines": news.lines}, number=news.last)
+        return event("lines", news.document(), number=news.last)
     if isinstance(news, Tail):
         return event("tail", {"text": news.text})
     if isinstance(news, Changed):

@@ -137,10 +137,10 @@ class Command(ShellCommand):
         after, last_line = 0, ""
         while True:
             job.refresh_from_db()
-            while batch := read_after(job.pk, after):
-                after, last_line = batch.last, batch.lines[-1]
+            while some := read_after(job.pk, after):
+                after, last_line = some[-1].last, some[-1].lines[-1]
                 if not quiet:
-                    self.tell("\n".join(batch.lines))
+                    self.tell("\n".join(line for piece in some for line in piece.lines))
             if job.state in FINAL or job.state == "lost":
                 break
             time.sleep(POLL_S)
