@@ -62,6 +62,13 @@ KNOBS: tuple[Knob, ...] = (
     Knob("TRANSCRIPT_BYTES", 100_000_000, 65536, "bytes", "output beyond this is counted, not kept"),
     Knob("STREAM_KEEPALIVE_S", 10, 1, "seconds", "an idle stream says that it is alive this often"),
     Knob("STREAM_RECHECK_S", 30, 1, "seconds", "an open stream checks its viewer's rights this often"),
+    Knob(
+        "STREAMS_PER_SESSION",
+        4,
+        1,
+        "streams",
+        "open at once in one browser and web process; further pages ask every 2 s",
+    ),
     Knob("PAGE_SIZE", 50, 5, "rows", "rows on one page of a list"),
     Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
     Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),

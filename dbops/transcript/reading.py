@@ -82,7 +82,8 @@ def read_all(job_id: int) -> Iterator[str]:
 def _some(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[Lines]:
     """The first of them, one at least, that have no more than `most_bytes`. Sizes are asked for first, which
     reads no text; what goes away in between is missing."""
-    wanted, size = [], 0
+    wanted: list[int] = []
+    size = 0
     for pk, octets in rows.values_list("pk", OctetLength("text"))[:ROWS_AT_ONCE]:
         size += octets
         if wanted and size > most_bytes:

@@ -139,7 +139,15 @@ def start(log: Path, argv: list[str], env: Mapping[str, str]) -> subprocess.Pope
 
 
 def start_web(folder: Path, env: Mapping[str, str], port: int) -> subprocess.Popen[bytes]:
-    argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "3"]
+    argv = [
+        "gunicorn",
+        "-k",
+        "opsdash.worker.Worker",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--graceful-timeout",
+        "3",
+    ]
     return start(folder / "web.log", [*argv, "--no-control-socket", "opsdash.asgi:application"], env)
 
 

@@ -17,10 +17,11 @@ from django.utils import timezone
 from dbops.models import Job, TranscriptChunk
 from dbops.models.job import FenceLostError
 from dbops.redaction import Redactor
-from dbops.transcript import following, live
+from dbops.transcript import broadcast, live
 from dbops.transcript import hub as hubs
 from dbops.transcript import recorder as recording
 from dbops.transcript.following import Changed, Ended, Tail, follow
+from dbops.transcript.pieces import Piece
 from dbops.transcript.reading import Lines, read_after, read_all, read_last
 from dbops.transcript.recorder import Recorder
 
@@ -176,9 +177,8 @@ async def collect(job_id: int, after: int = 0, until: Callable[[Any], bool] = la
     heard = []
     async with aclosing(cast_iterator(follow(job_id, after))) as stream:
         async for news in stream:
-            if news is not None:
-                heard.append(news)
-            if until(news):
+            heard.extend(news)
+            if any(map(until, news)):
                 break
     return heard
 
@@ -188,7 +188,7 @@ def cast_iterator(stream: AsyncIterator[Any]) -> Any:
 
 
 def lines_of(heard: list[Any]) -> list[str]:
-    return [line for news in heard if isinstance(news, Lines) for line in news.lines]
+    return [line for news in heard if isinstance(news, Piece) for line in news.lines.lines]
 
 
 async def end(job: Job) -> None:
@@ -224,7 +224,7 @@ async def test_resuming_behind_a_line_gives_only_what_follows(make_job: MakeJob)
     await sync_to_async(record)(job, "1\n2\n3\n")
     await end(job)
     heard = await asyncio.wait_for(collect(job.pk, after=2), 10)
-    assert [(news.first, news.lines) for news in heard if isinstance(news, Lines)] == [(3, ["3"])]
+    assert numbered([news.lines for news in heard if isinstance(news, Piece)]) == [(3, ["3"])]
 
 
 async def test_the_unfinished_line_is_heard_before_it_is_complete(make_job: MakeJob) -> None:
@@ -246,14 +246,14 @@ async def test_who_comes_while_a_line_is_unfinished_hears_it_at_once(make_job: M
 
     await sync_to_async(write_half_a_line)()
     heard = await asyncio.wait_for(collect(job.pk, until=lambda news: isinstance(news, Tail)), 10)
-    assert numbered(heard[:1]) == [(1, ["done"])] and heard[1:] == [Tail("Applying x...")]
+    assert numbered([heard[0].lines]) == [(1, ["done"])] and heard[1] == Tail("Applying x...")
 
 
 async def test_a_message_that_was_lost_is_read_from_the_rows(make_job: MakeJob, monkeypatch: Any) -> None:
     """Lines that no message told of come with the next one, or with the poll."""
-    monkeypatch.setattr(following, "POLL_S", 0.2)
+    monkeypatch.setattr(broadcast, "POLL_S", 0.2)
     job = await sync_to_async(make_job)()
-    following_it = asyncio.create_task(collect(job.pk, until=lambda news: isinstance(news, Lines)))
+    following_it = asyncio.create_task(collect(job.pk, until=lambda news: isinstance(news, Piece)))
     await asyncio.sleep(0.1)
     with monkeypatch.context() as patch:
         patch.setattr(live, "_publish", lambda *_: None)
@@ -262,7 +262,7 @@ async def test_a_message_that_was_lost_is_read_from_the_rows(make_job: MakeJob, 
 
 
 async def test_redis_dropping_every_connection_costs_no_line(make_job: MakeJob, monkeypatch: Any) -> None:
-    monkeypatch.setattr(following, "POLL_S", 0.2)
+    monkeypatch.setattr(broadcast, "POLL_S", 0.2)
     job = await sync_to_async(make_job)()
     following_it = asyncio.create_task(collect(job.pk))
     server = redis.Redis.from_url(settings.REDIS_URL)
