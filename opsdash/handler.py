@@ -1,7 +1,7 @@
 """Django's ASGI handler, where a stream outlives its request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 
 from dbops.views.streams import EventStream
 
-Message = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 

@@ -17,9 +17,9 @@ GARBAGE = 50_000
 
 class Worker(ASGIWorker):
     def run(self) -> None:
-        """Python looks for garbage whenever 700 objects more were made than freed, now and then among all that
-        there are. With 1,000 streams it does so all the time, and stops them for a tenth of a second and more.
-        What is loaded stays, and most of what streams make is freed without any search."""
+        """Python looks for garbage whenever 700 objects more were made than freed, now and then among all
+        that there are. With 1,000 streams it does so all the time, and stops them for a tenth of a second and
+        more. What is loaded stays, and most of what streams make is freed without any search."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE, 10, 10)

@@ -71,8 +71,8 @@ class Viewers:
         self._send_off(dict.fromkeys(self._open, why))
 
     async def look(self) -> None:
-        """Of those who may not stay, or may more or less than when they came, the streams end; one that was to
-        end when they were looked at last is cut."""
+        """Of those who may not stay, or may more or less than when they came, the streams end; one that was
+        to end when they were looked at last is cut."""
         viewers = list(self._open)
         for viewer in viewers:
             if viewer.bye:
