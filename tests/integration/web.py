@@ -114,6 +114,7 @@ def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
 
 def sign_in(site: Web, person: User) -> None:
     """The names of the cookies carry the database's, as the web process knows it."""
+    site.cookies = {}
     cookie = SimpleCookie(site.get("/login/").headers["set-cookie"])
     (token,) = cookie.values()
     client = Client()
