@@ -1,6 +1,7 @@
 """People, and real targets: the example projects on databases of their own."""
 
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from psycopg import sql
 from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target, TargetDatabase, clock
+from dbops.transcript import threads
 from tests.integration.disks import small_disk  # noqa: F401
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
@@ -29,6 +31,16 @@ MakeDatabase = Callable[..., TargetDatabase]
 def quick_passwords(settings: Any) -> None:
     """Hashing a password as slowly as it should be is not what these tests are about."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def readers_at_rest() -> Iterator[None]:
+    """Who follows a transcript may leave while a thread still reads for it; the database is dropped after the
+    last test."""
+    yield
+    everyone = threading.Barrier(threads.READERS)
+    for reader in [threads._readers.submit(everyone.wait, 30) for _ in range(threads.READERS)]:
+        reader.result()
 
 
 @pytest.fixture

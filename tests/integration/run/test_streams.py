@@ -42,7 +42,7 @@ def job(make_job: MakeJob) -> Job:
 @pytest.fixture
 def site(people: dict[str, User], tmp_path: Path) -> Iterator[Web]:
     """Signed in as the operator."""
-    with web(tmp_path / "web.log", people["operator"], **QUICK) as site:
+    with web(tmp_path / "web.log", people["operator"], port=0, **QUICK) as site:
         yield site
     told = site.log.read_text()
     assert told.count("Traceback") == told.count("django.core.exceptions.PermissionDenied"), told
@@ -261,7 +261,7 @@ def test_one_that_does_not_read_holds_up_nobody_and_misses_nothing(site: Web, jo
         first(events, "fragments")
         for number in range(0, LINES, 500):
             write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
-        quick = []
+        quick: list[str] = []
         while len(quick) < LINES:
             quick += first(events, "lines")["lines"]
     assert [line.partition(" y")[0] for line in quick] == [f"line {one}" for one in range(1, LINES + 1)]
