@@ -17,7 +17,7 @@ def state(page: Page, words: str) -> None:
 
 
 def raw_lines(page: Page) -> list[str]:
-    lines: list[str] = page.evaluate("opsdash.transcript.lines")
+    lines: list[str] = page.evaluate("opsdash.transcript.store.held()")
     return lines
 
 
