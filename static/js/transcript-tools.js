@@ -2,7 +2,7 @@
 // The bar over the transcript: search, wrap, timestamps, groups, first error, full screen, download.
 window.opsdash = window.opsdash || {};
 {
-  const { links, make, transcript, Search } = window.opsdash;
+  const { make, transcript, Search } = window.opsdash;
   const COOKIE = 'opsdash_transcript';
   const A_YEAR_S = 365 * 24 * 3600;
 
@@ -94,11 +94,7 @@ window.opsdash = window.opsdash || {};
 
     buildFirstError() {
       this.firstError = button(this.bar, 'First error', 'tool--error');
-      this.firstError.addEventListener('click', () => {
-        const number = transcript.groups.firstError;
-        links.show([number, number]);
-        transcript.obeyHash();
-      });
+      this.firstError.addEventListener('click', () => transcript.target.lead(transcript.groups.firstError));
     }
 
     showGroups() {
@@ -113,11 +109,15 @@ window.opsdash = window.opsdash || {};
       element.hidden = !document.fullscreenEnabled;
       element.addEventListener('click', () => {
         if (document.fullscreenElement) document.exitFullscreen();
-        else transcript.frame.requestFullscreen();
+        else transcript.frame.requestFullscreen().catch(() => this.refused());
       });
       document.addEventListener('fullscreenchange', () => {
         element.textContent = document.fullscreenElement ? 'Leave full screen' : 'Full screen';
       });
+    }
+
+    refused() {
+      transcript.words.notify('screen', 'The browser does not allow full screen here.');
     }
 
     buildDownload() {

@@ -2,10 +2,9 @@
 // The transcript as a list that only shows what is in sight: it puts together what the files beside this one do.
 window.opsdash = window.opsdash || {};
 {
-  const { ansi, links, make, Geometry, Groups, LineStore, Loader, Rows, Scroller } = window.opsdash;
+  const { make, Geometry, Groups, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
   const SPARE_PX = 240; // above and below what is in sight
   const MOST_ELEMENTS = 900;
-  const SUMMARY_MS = 10000;
 
   class Transcript {
     constructor(element, start) {
@@ -14,26 +13,24 @@ window.opsdash = window.opsdash || {};
       this.tail = start.tail || '';
       this.groups = new Groups();
       this.geometry = new Geometry();
-      this.target = null; // [first, last]: what the address names
       this.found = null; // the line where the search stands
       this.pattern = null; // what is searched, to be marked
       this.isFollowing = true;
       this.isWrapped = false;
       this.hasTimes = false;
       this.anchor = null; // {item, delta}: while nothing is followed, this row stays where it is
-      this.seen = this.last;
       this.drawing = false;
-      this.notices = { load: '', target: '' };
       this.build();
+      this.words = new Words(this);
+      this.target = new Target(this);
       this.loader = new Loader(element.dataset.lines, this.store, {
         came: () => this.drawSoon(),
-        say: (words) => this.notify('load', words),
+        say: (words) => this.words.notify('load', words),
       });
       this.listen();
       this.resized();
-      this.obeyHash();
+      this.target.obeyAddress();
       this.draw();
-      this.summarise();
     }
 
     get last() {
@@ -55,22 +52,13 @@ window.opsdash = window.opsdash || {};
       this.rows = new Rows(this.window);
       this.scroller = new Scroller(this.element, this.canvas);
       this.scroller.settled = () => this.draw();
-      this.more = make('button', 'button transcript__more', this.frame);
-      this.more.type = 'button';
-      this.more.hidden = true;
-      this.notice = make('p', 'transcript__notice', this.frame);
-      this.notice.setAttribute('role', 'status');
-      this.summary = make('p', 'visually-hidden', this.frame);
-      this.summary.setAttribute('role', 'status');
     }
 
     listen() {
       this.element.addEventListener('scroll', () => this.onScroll(), { passive: true });
       this.element.addEventListener('transcript:lines', ({ detail }) => this.append(detail));
       this.element.addEventListener('transcript:tail', ({ detail }) => this.replaceTail(detail.text));
-      this.element.addEventListener('click', (event) => this.onClick(event));
-      this.more.addEventListener('click', () => this.follow());
-      window.addEventListener('hashchange', () => this.obeyHash());
+      this.element.addEventListener('click', ({ target }) => this.onClick(target));
       document.addEventListener('htmx:afterSwap', () => this.readGroups());
       new ResizeObserver(() => this.resized()).observe(this.element);
     }
@@ -91,20 +79,10 @@ window.opsdash = window.opsdash || {};
     }
 
     changed() {
-      this.sayTarget();
+      this.target.say();
+      this.words.summariseSoon();
       this.drawSoon();
       this.element.dispatchEvent(new CustomEvent('transcript:changed'));
-      if (this.summaryTimer) return;
-      this.summaryTimer = setTimeout(() => {
-        this.summaryTimer = null;
-        this.summarise();
-      }, SUMMARY_MS);
-    }
-
-    summarise() {
-      if (!this.last) return;
-      const text = ansi.plain(this.store.get(this.last) ?? '').slice(0, 200);
-      this.summary.textContent = `${this.last} ${this.last === 1 ? 'line' : 'lines'}. Last: ${text}`;
     }
 
     readGroups() {
@@ -133,12 +111,6 @@ window.opsdash = window.opsdash || {};
       return height || this.geometry.sizes.row;
     }
 
-    notify(which, words) {
-      this.notices[which] = words;
-      const all = Object.values(this.notices).filter(Boolean).join(' ');
-      if (this.notice.textContent !== all) this.notice.textContent = all;
-    }
-
     // -- where the reader is
 
     onScroll() {
@@ -162,6 +134,12 @@ window.opsdash = window.opsdash || {};
       this.drawSoon();
     }
 
+    /** Where the reader is now, whatever comes. */
+    stay() {
+      this.isFollowing = false;
+      this.anchor = this.topItem();
+    }
+
     /** To a line, wherever it is: its group is opened, and it is loaded when it is in sight. */
     goTo(number) {
       const group = this.groups.of(number);
@@ -169,7 +147,7 @@ window.opsdash = window.opsdash || {};
       this.isFollowing = false;
       this.anchor = { item: { kind: 'line', number }, delta: -this.boxHeight / 3, isJump: true };
       this.element.scrollIntoView({ block: 'nearest' });
-      this.redraw();
+      this.drawSoon();
     }
 
     isInSight(number) {
@@ -183,46 +161,12 @@ window.opsdash = window.opsdash || {};
       return this.geometry.between(y, y + this.boxHeight).find((item) => item.kind === 'line')?.number || 1;
     }
 
-    obeyHash() {
-      this.target = links.read(window.location.hash);
-      this.sayTarget();
-      if (this.target && this.store.isKept(this.target[0])) this.goTo(this.target[0]);
-      this.redraw();
-    }
-
-    sayTarget() {
-      this.notify('target', this.target ? this.whyNotThere(this.target[0]) : '');
-    }
-
-    whyNotThere(number) {
-      if (this.store.isKept(number)) return '';
-      const line = `Line ${number.toLocaleString('en')}`;
-      if (number > this.last && this.isRunning) return `${line} is not there yet.`;
-      return number >= 1 && number <= this.last ? `${line} is not kept.` : `${line} is not there.`;
-    }
-
-    /** A number makes a link, a second one with Shift a range; the browser's own ways to open a link stay. */
-    onClick(event) {
-      const row = this.rows.of(event.target);
-      if (row?.group && row.button.contains(event.target)) this.toggle(row.group);
-      const number = event.target.closest('.line__number[href]');
-      if (!number || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      const clicked = Number(number.textContent);
-      const from = event.shiftKey && this.target && this.target[0] >= 1 ? this.target[0] : clicked;
-      this.point([Math.min(from, clicked), Math.max(from, clicked)]);
-    }
-
-    point(range) {
-      this.isFollowing = false;
-      this.anchor ||= this.topItem();
-      this.target = range;
-      links.show(range);
-      this.sayTarget();
-      this.redraw();
-    }
-
     // -- how it looks
+
+    onClick(element) {
+      const row = this.rows.of(element);
+      if (row?.group && row.button.contains(element)) this.toggle(row.group);
+    }
 
     toggle(group) {
       this.anchor = this.topItem();
@@ -258,10 +202,6 @@ window.opsdash = window.opsdash || {};
     mark(pattern, found) {
       this.pattern = pattern;
       this.found = found;
-      this.redraw();
-    }
-
-    redraw() {
       this.drawSoon();
     }
 
@@ -286,7 +226,7 @@ window.opsdash = window.opsdash || {};
       if (items.length) this.window.style.transform = `translateY(${this.placeOf(items[0])}px)`;
       if (this.anchor) this.anchor = { ...this.anchor, delta: this.offsetOf(this.anchor.item), isJump: false };
       this.loader.want(items.filter((item) => item.kind === 'line').map((item) => item.number));
-      this.offer();
+      this.words.offer();
     }
 
     place() {
@@ -326,7 +266,7 @@ window.opsdash = window.opsdash || {};
         raw: this.store.get(number),
         at: this.store.at(number),
         isTail: false,
-        isTarget: this.target !== null && this.target[0] <= number && number <= this.target[1],
+        isTarget: this.target.has(number),
         isFound: number === this.found,
         pattern,
         withTime,
@@ -349,14 +289,6 @@ window.opsdash = window.opsdash || {};
       const isNews = sizes[kind] !== height;
       sizes[kind] = height;
       return isNews;
-    }
-
-    /** "n new lines", counted from when the reader left the end. */
-    offer() {
-      if (this.isFollowing) this.seen = this.last;
-      const unseen = this.last - this.seen;
-      this.more.hidden = unseen === 0;
-      if (unseen) this.more.textContent = `${unseen.toLocaleString('en')} new ${unseen === 1 ? 'line' : 'lines'}`;
     }
   }
 

@@ -33,7 +33,6 @@ JOB_PAGE = (PROJECT / "templates" / "pages" / "job.html").read_text()
 LIVE_SCRIPTS = (*PAGE_SCRIPTS, *re.findall(r"'js/([\w-]+)\.js'", JOB_PAGE))
 AT = 1_732_800_000_123  # 2024-11-28T13:20:00.123Z, when all lines came
 MOST_LINES = 1000
-JSON = {"Content-Type": "application/json"}
 
 Result = TypeVar("Result")
 
@@ -101,6 +100,7 @@ class ScriptedServer:
         self.pages: dict[str, Page] = {}
         self.lines: list[str] = []
         self.most_found = 10_000
+        self.slow: dict[str, float] = {}  # path -> seconds before it is answered
         self.gap: tuple[int, int] | None = None
         self.tail_text = ""
         self.fragments_shown: dict[str, str] = {}
@@ -205,7 +205,7 @@ class ScriptedServer:
         if self.gap:
             parts = [(first, min(last, self.gap[0] - 1)), (max(first, self.gap[1] + 1), last)]
         chunks = [self._chunk(start, self.lines[start - 1 : end]) for start, end in parts if start <= end]
-        return Answer(200, json.dumps({"chunks": chunks, "last": len(self.lines), "gap": self.gap}), JSON)
+        return self.answer({"chunks": chunks, "last": len(self.lines), "gap": self.gap})
 
     def lines_with(self, request: Request) -> Answer:
         words, after = request.query["q"][0], int(request.query["after"][0])
@@ -215,13 +215,11 @@ class ScriptedServer:
             if (words in line if "case" in request.query else words.lower() in line.lower())
         ]
         lines = found[: self.most_found]
-        answer = {
-            "lines": lines,
-            "count": len(found),
-            "more": len(lines) < len(found),
-            "until": len(self.lines),
-        }
-        return Answer(200, json.dumps(answer), JSON)
+        more = len(lines) < len(found)
+        return self.answer({"lines": lines, "count": len(found), "more": more, "until": len(self.lines)})
+
+    def answer(self, document: object) -> Answer:
+        return Answer(200, json.dumps(document), {"Content-Type": "application/json"})
 
     def _chunk(self, first: int, lines: list[str]) -> dict[str, object]:
         chunk: dict[str, object] = {"first": first, "at": AT, "lines": lines}
@@ -264,6 +262,7 @@ class ScriptedServer:
     async def _answer(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        await asyncio.sleep(self.slow.get(request.path, 0))
         if request.path == self.stream_path:
             await self._stream(request, reader, writer)
         elif request.path.startswith("/static/"):
