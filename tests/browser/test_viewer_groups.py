@@ -85,13 +85,17 @@ def test_closing_a_group_above_does_not_move_what_is_seen(page: Page, server: Sc
     seen = first_seen(page)
     page.evaluate("opsdash.transcript.toggle(opsdash.transcript.groups.all[0])")
     eventually(page, lambda: first_seen(page) == seen)
-    assert page.evaluate("document.getElementById('transcript').scrollTop") < 600 * 20
+    # Where the thumb stands is put right after a rest.
+    eventually(
+        page, lambda: page.evaluate("document.getElementById('transcript').scrollTop") == (600 - 38) * 20
+    )
+    assert first_seen(page) == seen
 
 
 def test_a_closed_group_stays_closed_through_swaps_and_new_lines(page: Page, server: ScriptedServer) -> None:
     visit_steps(page, server)
     eventually(page, lambda: bool(server.streams))
-    scroll(page, 400 * 20)
+    scroll(page, 440 * 20)
     header(page, "c.0003_last").click()
     expect(line(page, 451)).to_have_count(0)
     ended = ShownStep("c.0003_last", 451, 502, "succeeded")

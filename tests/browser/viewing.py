@@ -65,9 +65,10 @@ def first_seen(page: Page) -> tuple[str, float]:
     """The number of the first line that is wholly in the box, and how far below its top it stands."""
     found: list[Any] = page.evaluate(
         """() => {
-          const box = document.getElementById('transcript').getBoundingClientRect();
+          const list = document.getElementById('transcript');
+          const top = list.getBoundingClientRect().top + list.clientTop;
           const rows = [...document.querySelectorAll('#transcript .line')];
-          const place = (row) => row.getBoundingClientRect().top - box.top;
+          const place = (row) => row.getBoundingClientRect().top - top;
           const row = rows.find((each) => place(each) >= -0.5);
           return row ? [row.firstElementChild.textContent, place(row)] : ['', 0];
         }"""
