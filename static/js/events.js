@@ -8,7 +8,7 @@ window.opsdash = window.opsdash || {};
   class EventReader {
     constructor(onEvent) {
       this.onEvent = onEvent;
-      this.rest = '';
+      this.rest = []; // pieces of the line that is not complete: joined once, however many they are
       this.endedWithReturn = false;
       this.clear();
     }
@@ -22,14 +22,17 @@ window.opsdash = window.opsdash || {};
     push(text) {
       if (!text) return;
       // Of a \r\n the line ended with the first half; when the second half comes later it ends nothing.
-      const all = this.rest + (this.endedWithReturn && text[0] === '\n' ? text.slice(1) : text);
+      const all = this.endedWithReturn && text[0] === '\n' ? text.slice(1) : text;
       this.endedWithReturn = text.endsWith('\r');
       let start = 0;
       LINE_END.lastIndex = 0;
       for (let end; (end = LINE_END.exec(all)); start = LINE_END.lastIndex) {
-        this.line(all.slice(start, end.index));
+        this.rest.push(all.slice(start, end.index));
+        const line = this.rest.join('');
+        this.rest = [];
+        this.line(line);
       }
-      this.rest = all.slice(start);
+      if (start < all.length) this.rest.push(all.slice(start));
     }
 
     line(line) {

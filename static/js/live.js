@@ -5,39 +5,11 @@
   const LONGEST_WAIT_S = 10;
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
-  const WORDS = {
-    'connecting': 'connecting',
-    'live': 'live',
-    'silent': 'silent',
-    'reconnecting': 'reconnecting',
-    'paused': 'paused (tab hidden)',
-    'ended': 'ended',
-    'signed-out': 'signed out: reload to log in',
-    'gone': 'gone: reload the page',
-  };
+  const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
+  const SLICE = 65_536; // characters that are read at once
+  const SLICE_MS = 12; // of work, before the page may draw
   const FINAL = ['ended', 'signed-out', 'gone'];
   const now = () => performance.now() / 1000;
-
-  /** The one place that says what the connection is. The seconds are outside of what a screen reader is told. */
-  class StateView {
-    show(state, seconds) {
-      const element = document.getElementById('connection_state');
-      if (!element) return;
-      if (!element.querySelector('[role=status]')) this.build(element);
-      const [word, detail] = element.children;
-      element.dataset.state = state;
-      if (word.textContent !== WORDS[state]) word.textContent = WORDS[state];
-      detail.textContent = seconds === undefined ? '' : ` (${seconds} s)`;
-    }
-
-    build(element) {
-      const word = document.createElement('span');
-      word.setAttribute('role', 'status');
-      const detail = document.createElement('span');
-      detail.setAttribute('aria-hidden', 'true');
-      element.replaceChildren(word, detail);
-    }
-  }
 
   class Stream {
     constructor(element) {
@@ -45,12 +17,14 @@
       this.url = element.getAttribute('live-url');
       this.last = Number.parseInt(element.dataset.after, 10) || 0;
       this.silenceS = Number.parseFloat(element.getAttribute('live-silence')) || SILENCE_S;
-      this.view = new StateView();
+      this.view = new window.opsdash.StateView();
       this.shown = new Map();
       this.failures = 0;
       this.state = null;
       this.controller = null;
       this.due = null;
+      this.everyS = null; // not null: the server ends each answer, and is asked again after so long
+      this.timer = null;
       this.watch = setInterval(() => this.tick(), Math.min(1000, this.silenceS * 100));
       this.onVisibility = () => this.wake();
       this.onOffline = () => this.lostLine();
@@ -78,6 +52,7 @@
     pause() {
       if (this.isFinal()) return;
       this.drop();
+      this.everyS = null;
       this.say('paused');
     }
 
@@ -89,13 +64,24 @@
     tick() {
       if (!this.element.isConnected) this.close();
       else if (this.isWaiting()) this.countDown();
-      else if (this.controller) this.listenForSilence();
+      else if (this.controller) this.listen();
+    }
+
+    listen() {
+      if (this.everyS !== null && now() - this.openedAt > STAYS_S) this.stay();
+      this.listenForSilence();
+    }
+
+    /** The server keeps this connection again. */
+    stay() {
+      this.everyS = null;
+      this.say('live');
     }
 
     countDown() {
       const left = this.due - now();
       if (left <= 0) this.connect();
-      else this.say('reconnecting', Math.ceil(left));
+      else if (this.everyS === null) this.say('reconnecting', Math.ceil(left));
     }
 
     listenForSilence() {
@@ -122,6 +108,7 @@
     /** Let go of the open request, if any; nothing that it still brings is taken. */
     drop() {
       this.due = null;
+      clearTimeout(this.timer);
       const open = this.controller;
       this.controller = null;
       if (open) open.abort();
@@ -129,11 +116,22 @@
 
     later(seconds) {
       this.drop();
+      this.everyS = null;
       const longest = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.failures);
       this.failures += 1;
       const wait = seconds === undefined ? longest * (0.5 + Math.random() / 2) : seconds;
       this.due = now() + wait;
       this.say('reconnecting', Math.ceil(wait));
+    }
+
+    /** It is no failure, and what the page shows is current to these seconds. */
+    againEvery(seconds) {
+      this.drop();
+      this.everyS = seconds;
+      this.failures = 0;
+      this.due = now() + seconds;
+      this.timer = setTimeout(() => this.connect(), 1000 * seconds);
+      this.say('every', seconds);
     }
 
     finish(state) {
@@ -164,16 +162,16 @@
       const controller = new AbortController();
       this.controller = controller;
       this.heardAt = now();
-      if (this.state !== 'reconnecting') this.say('connecting');
-      else this.say('reconnecting');
+      this.openedAt = Infinity;
+      this.hadTail = false;
+      if (this.everyS === null) this.say(this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
       try {
         const response = await this.ask(controller.signal);
         if (this.controller !== controller) return;
         const verdict = this.judge(response);
         if (verdict) return this.obey(verdict);
         this.openedAt = now();
-        this.tell('transcript:tail', { text: '' });
-        this.say('live');
+        if (this.everyS === null) this.opened();
         await this.read(response, controller);
         if (this.controller === controller) this.later();
       } catch (error) {
@@ -181,6 +179,11 @@
         if (this.controller === controller) this.later();
         if (!isNetworkError(error)) throw error;
       }
+    }
+
+    opened() {
+      this.tell('transcript:tail', { text: '' });
+      this.say('live');
     }
 
     ask(signal) {
@@ -217,13 +220,29 @@
         if (this.controller === controller) this.take(event);
       });
       const reader = response.body.getReader();
+      this.pausedAt = performance.now();
       for (;;) {
         const { done, value } = await reader.read();
         if (done || this.controller !== controller) return;
         this.heardAt = now();
         if (this.state === 'silent') this.say('live');
-        events.push(decoder.decode(value, { stream: true }));
+        if (!await this.feed(events, decoder.decode(value, { stream: true }), controller)) return;
       }
+    }
+
+    /** However much came at once, the page goes on being drawn. Resolves to whether the connection is still ours. */
+    async feed(events, text, controller) {
+      for (let start = 0; start < text.length; start += SLICE) {
+        if (performance.now() - this.pausedAt > SLICE_MS) await this.pauseForAMoment();
+        if (this.controller !== controller) return false;
+        events.push(text.slice(start, start + SLICE));
+      }
+      return true;
+    }
+
+    async pauseForAMoment() {
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
+      this.pausedAt = performance.now();
     }
 
     // -- what it brings
@@ -253,20 +272,22 @@
       }
     }
 
-    takeLines({ first, lines }) {
-      if (first > this.last + 1) {
+    takeLines({ first, at, lines, gap = null }) {
+      const next = this.last + 1;
+      if (first > next && !covers(gap, next, first - 1)) {
         this.later();
         return;
       }
-      const fresh = lines.slice(this.last + 1 - first);
+      const from = Math.max(next, first);
+      const fresh = lines.slice(from - first);
       if (!fresh.length) return;
       this.failures = 0;
-      const from = this.last + 1;
-      this.last += fresh.length;
-      this.tell('transcript:lines', { first: from, lines: fresh });
+      this.last = from + fresh.length - 1;
+      this.tell('transcript:lines', { first: from, at, lines: fresh, gap });
     }
 
     takeTail({ text }) {
+      this.hadTail = true;
       this.tell('transcript:tail', { text });
     }
 
@@ -275,14 +296,22 @@
       this.finish('ended');
     }
 
-    takeBye() {
-      this.later(0.5 + Math.random() * 1.5);
+    takeBye({ again_s: seconds }) {
+      if (typeof seconds === 'number' && seconds > 0) {
+        if (!this.hadTail) this.tell('transcript:tail', { text: '' });
+        this.againEvery(seconds);
+      } else this.later(0.5 + Math.random() * 1.5);
     }
 
     tell(name, detail) {
       const transcript = document.getElementById('transcript');
       if (transcript) transcript.dispatchEvent(new CustomEvent(name, { detail }));
     }
+  }
+
+  /** Lines that are not kept are not missing. */
+  function covers(gap, first, last) {
+    return gap !== null && gap[0] <= first && last <= gap[1];
   }
 
   function isNetworkError(error) {

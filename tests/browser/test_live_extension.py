@@ -17,7 +17,7 @@ def state(page: Page, words: str) -> None:
 
 
 def raw_lines(page: Page) -> list[str]:
-    lines: list[str] = page.evaluate("opsdash.transcript.lines")
+    lines: list[str] = page.evaluate("opsdash.transcript.store.held()")
     return lines
 
 
@@ -168,6 +168,109 @@ def test_bye_means_come_again(page: Page, server: ScriptedServer) -> None:
     server.say("bye", {"why": "server is going away"})
     eventually(page, lambda: server.asked == [0, 1])
     state(page, "^live$")
+
+
+async def snapshot(stream: Stream, after: int) -> None:
+    """What a server does that has many pages to tell."""
+    stream.event("fragments", {"html": {"job_state": '<section id="job_state">running</section>'}})
+    if after < 3:
+        stream.event("lines", {"first": 1, "at": 0, "lines": numbered(1, 3)}, 3)
+    stream.event("tail", {"text": "Applying"})
+    stream.event("bye", {"why": "many pages are open", "again_s": 1})
+
+
+def test_a_page_among_many_asks_now_and_then_and_says_so_and_nothing_flickers(
+    page: Page, server: ScriptedServer
+) -> None:
+    server.always = snapshot
+    visit(page, server)
+    state(page, "^live, every 1 s$")
+    expect(page.locator("#connection_state")).to_have_attribute("data-state", "live")
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          const note = () => window.seen.push(document.querySelector('#connection_state').textContent
+            + ' ' + document.querySelector('.line--tail .line__text')?.textContent);
+          const options = {subtree: true, childList: true, characterData: true, attributes: true};
+          new MutationObserver(note).observe(document.body, options);
+        }"""
+    )
+    eventually(page, lambda: len(server.asked) >= 4)
+    assert set(page.evaluate("window.seen")) <= {"live, every 1 s Applying"}
+    assert server.asked[:3] == [0, 3, 3]
+    assert raw_lines(page) == numbered(1, 3)
+    # When there is room again it stays connected.
+    server.always = None
+    server.lines = numbered(1, 3)
+    state(page, "^live$")
+    server.publish("line 4")
+    eventually(page, lambda: raw_lines(page) == numbered(1, 4))
+
+
+def test_a_page_among_many_that_loses_its_server_does_not_look_live(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("status of 503")
+    server.next.append(snapshot)
+    server.always = Answer(503)
+    visit(page, server)
+    state(page, "^live, every 1 s$")
+    state(page, "reconnecting")
+
+
+def test_a_hidden_page_among_many_rests_and_comes_back(page: Page, server: ScriptedServer) -> None:
+    server.always = snapshot
+    visit(page, server)
+    state(page, "^live, every 1 s$")
+    set_hidden(page, True)
+    state(page, r"^paused \(tab hidden\)$")
+    asked = len(server.asked)
+    page.wait_for_timeout(1500)
+    assert len(server.asked) == asked
+    set_hidden(page, False)
+    state(page, "^live, every 1 s$")
+
+
+def test_lines_that_are_not_kept_are_no_reason_to_ask_again(page: Page, server: ScriptedServer) -> None:
+    visit(page, server)
+    state(page, "^live$")
+    server.say("lines", {"first": 1, "at": 0, "lines": numbered(1, 3)})
+    server.say("lines", {"first": 8, "at": 0, "lines": numbered(8, 9), "gap": [3, 7]})
+    eventually(page, lambda: raw_lines(page) == [*numbered(1, 3), *numbered(8, 9)])
+    state(page, "^live$")
+    server.finish()
+    eventually(page, lambda: server.asked == [0, 9])
+
+
+def test_a_gap_that_does_not_cover_what_is_missing_is_a_reason(page: Page, server: ScriptedServer) -> None:
+    async def gap(stream: Stream, after: int) -> None:
+        stream.event("lines", {"first": 1, "at": 0, "lines": numbered(1, 3)}, 3)
+        stream.event("lines", {"first": 8, "at": 0, "lines": numbered(8, 9), "gap": [5, 7]}, 9)
+
+    server.lines = numbered(1, 9)
+    server.next.append(gap)
+    visit(page, server)
+    eventually(page, lambda: raw_lines(page) == numbered(1, 9))
+    assert server.asked == [0, 3]
+
+
+def test_a_very_large_event_that_comes_in_small_slices_costs_little(
+    page: Page, server: ScriptedServer
+) -> None:
+    visit(page, server)
+    took = page.evaluate(
+        """() => {
+          const from = performance.now();
+          let found = 0;
+          const reader = new opsdash.EventReader((event) => { found = event.data.length; });
+          const slice = 'x'.repeat(100);
+          reader.push('data: ');
+          for (let count = 0; count < 50_000; count += 1) reader.push(slice);
+          reader.push('\\n\\n');
+          return found === 5_000_000 ? performance.now() - from : Infinity;
+        }"""
+    )
+    assert took < 1000
 
 
 def test_processing_the_element_again_opens_no_second_stream(page: Page, server: ScriptedServer) -> None:
