@@ -59,7 +59,14 @@ KNOBS: tuple[Knob, ...] = (
     Knob("BATCH_MS", 100, 10, "milliseconds", "output is collected this long before it is written"),
     Knob("BATCH_BYTES", 65536, 1024, "bytes", "or until it is this large"),
     Knob("LINE_CHARS", 16384, 256, "characters", "a longer line of output is broken into several"),
-    Knob("TRANSCRIPT_BYTES", 100_000_000, 65536, "bytes", "output beyond this is counted, not kept"),
+    Knob(
+        "TRANSCRIPT_BYTES",
+        100_000_000,
+        65536,
+        "bytes",
+        "of a transcript; of a larger one the first and the last part are kept",
+    ),
+    Knob("TRANSCRIPT_DAYS", 180, 1, "days", "a transcript is removed so long after the end of its job"),
     Knob("STREAM_KEEPALIVE_S", 10, 1, "seconds", "an idle stream says that it is alive this often"),
     Knob("STREAM_RECHECK_S", 30, 1, "seconds", "an open stream checks its viewer's rights this often"),
     Knob(

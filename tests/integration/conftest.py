@@ -9,8 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import connections
 from psycopg import sql
 
 from dbops.access import Actor
@@ -35,12 +37,13 @@ def quick_passwords(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def readers_at_rest() -> Iterator[None]:
-    """Who follows a transcript may leave while a thread still reads for it; the database is dropped after the
-    last test."""
+    """Who follows a transcript may leave while a thread still reads for it, and an async test's rows are
+    written by a thread of its own: neither may hold the database, which is dropped after the last test."""
     yield
     everyone = threading.Barrier(threads.READERS)
     for reader in [threads._readers.submit(everyone.wait, 30) for _ in range(threads.READERS)]:
         reader.result()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result(30)
 
 
 @pytest.fixture
