@@ -35,6 +35,8 @@ Measure = Callable[[Site, int, list[str]], Awaitable[bool]]
 VIEWERS, RATE, SECONDS = 1000, 1000, 20
 LIMIT_MS, LIMIT_KB = 250, 120
 CUT_VIEWERS, CUTS = 200, 20
+# A buffer of 64 KB, what did not fit into it, and what is about to be sent.
+STALLED_VIEWERS, STALLED_RATE, STALLED_SECONDS, LINE_BYTES, LIMIT_STALLED_KB = 100, 20_000, 20, 56, 300
 IDLE_VIEWERS, ENDING_VIEWERS, LIMIT_EXIT_S = 200, 100, 5.0
 COMING_AT_ONCE = 20
 WARM_UP = 20
@@ -48,7 +50,7 @@ def main(viewers: int) -> int:
     with tempfile.TemporaryDirectory(prefix="opsdash-benchmark-") as folder:
         kept = [
             measure(Path(folder), one, cookies)
-            for one in (many_viewers, forced_reconnects, idle_streams, ending)
+            for one in (many_viewers, forced_reconnects, stalled_viewers, idle_streams, ending)
         ]
     return 0 if all(kept) else 1
 
@@ -149,6 +151,28 @@ async def cut(stream: Stream, wait_s: float) -> None:
     await asyncio.wait_for(stream.is_heard.wait(), 60)
 
 
+async def stalled_viewers(web: Site, job: int, cookies: list[str]) -> bool:
+    """Some that do not read at all, while a job prints as much as it can."""
+    async with watching(web, job, cookies[-WARM_UP:], Tally()):
+        await asyncio.sleep(1)
+    before, tally = web.memory(), Tally()
+    async with watching(web, job, cookies[:STALLED_VIEWERS], tally) as streams:
+        for stream in streams:
+            stream.stall()
+        last = await write(job, STALLED_SECONDS, rate=STALLED_RATE)
+        held = (web.memory() - before) / STALLED_VIEWERS / 1024
+        for stream in streams:
+            stream.go_on()
+        await until(lambda: all(stream.last >= last for stream in streams), 120)
+    printed = STALLED_RATE * STALLED_SECONDS * LINE_BYTES / 1e6
+    print(
+        f"{STALLED_VIEWERS} viewers that read nothing while {printed:.0f} MB are printed cost {held:.0f} KB "
+        f"each, limit {LIMIT_STALLED_KB}; going on they had {tally.lost} lines lost, {tally.doubled} doubled"
+    )
+    whole = tally.lines == STALLED_VIEWERS * last and not (tally.lost or tally.doubled or tally.refused)
+    return verdict(whole and held <= LIMIT_STALLED_KB)
+
+
 async def idle_streams(web: Site, job: int, cookies: list[str]) -> bool:
     tally = Tally()
     async with watching(web, job, cookies[:IDLE_VIEWERS], tally):
@@ -221,8 +245,8 @@ async def watching(
         await asyncio.sleep(1)
 
 
-async def write(job: int, seconds: int) -> int:
-    argv = [sys.executable, "-m", "benchmarks.writer", str(job), str(RATE), str(seconds)]
+async def write(job: int, seconds: int, *, rate: int = RATE) -> int:
+    argv = [sys.executable, "-m", "benchmarks.writer", str(job), str(rate), str(seconds)]
     writer = await asyncio.create_subprocess_exec(*argv, cwd=REPOSITORY, stdout=subprocess.PIPE)
     told, _ = await writer.communicate()
     return int(told)
