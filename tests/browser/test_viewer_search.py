@@ -133,6 +133,13 @@ def test_more_matches_than_one_answer_holds_come_when_they_are_gone_to(
         said(page, f"{number} of 10")
     shown(page, 5000, "line 5000 is Here")
     assert [each["after"] for each in server.asked_for("/search/")] == ["0", "3000"]
+    # What comes meanwhile counts, and is gone to in its turn.
+    server.publish("and here")
+    said(page, "5 of 11")
+    for number in range(6, 12):
+        page.keyboard.press("Enter")
+        said(page, f"{number} of 11")
+    shown(page, 10_001, "and here")
 
 
 def test_a_refused_question_says_why(page: Page, server: ScriptedServer, tolerated: list[str]) -> None:
