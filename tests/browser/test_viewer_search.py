@@ -1,7 +1,6 @@
 """static/js/search.js: the server finds the lines, the newest question wins, the list goes there."""
 
 import json
-import time
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -106,11 +105,9 @@ def test_what_a_running_job_prints_is_searched_too_now_and_then(page: Page, serv
     visit_long(page, server)
     field(page).fill("here")
     said(page, "1 of 10")
-    began = time.monotonic()
     for _ in range(5):
         server.publish("more", "and here")
     said(page, "1 of 15")
-    assert time.monotonic() - began < 6
     asked = server.asked_for("/search/")
     assert [each["after"] for each in asked[:2]] == ["0", "10000"]
     assert len(asked) <= 3
