@@ -48,7 +48,7 @@ WATCH_TASKS = """() => {
     .observe({type: 'longtask'});
   const frame = (now) => {
     window.gap = Math.max(window.gap, now - before);
-    window.most = Math.max(window.most, list.getElementsByTagName('*').length);
+    window.most = Math.max(window.most, list?.getElementsByTagName('*').length ?? 0);
     before = now;
     requestAnimationFrame(frame);
   };
@@ -66,6 +66,7 @@ def main(rounds: int) -> int:
         server.pages["/"] = live_page(shown, first=LINES + 1 - WITH_THE_PAGE)
         server.pages["/plain/"] = lambda request: plain_page(request, shown)
         server.pages["/empty/"] = live_page()
+        prove_the_watch(browser, server)
         kept = [first_paint(browser, server, rounds), following(browser, server), replay(browser, server)]
         browser.close()
     return 0 if all(kept) else 1
@@ -104,6 +105,16 @@ def seen_after(browser: Browser, url: str) -> float:
     took = float(page.evaluate("window.seenAt"))
     page.close()
     return took
+
+
+def prove_the_watch(browser: Browser, server: ScriptedServer) -> None:
+    """A task that is too long on purpose is seen."""
+    page = opened(browser, f"{server.url}/plain/")
+    page.evaluate(
+        "setTimeout(() => { const from = performance.now(); while (performance.now() < from + 80); }, 1)"
+    )
+    eventually(page, lambda: bool(page.evaluate("window.tasks.some((each) => each >= 80)")))
+    page.close()
 
 
 def following(browser: Browser, server: ScriptedServer) -> bool:

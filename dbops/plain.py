@@ -1,5 +1,5 @@
 """Text of a target as it may be shown: without what would steer a terminal or make a line read other than
-it is. The page's script does the same (static/js/transcript.js)."""
+it is. The page's script does the same (static/js/ansi.js)."""
 
 import re
 from collections.abc import Sequence

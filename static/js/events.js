@@ -3,6 +3,8 @@
 window.opsdash = window.opsdash || {};
 {
   const LINE_END = /\r\n|\n|\r/g;
+  const SLICE = 65_536; // characters that are read at once
+  const SLICE_MS = 12; // of work, before the page may draw
 
   /** Feed it decoded text in any slices; it calls onEvent({event, data, id}) for each complete event. */
   class EventReader {
@@ -54,5 +56,41 @@ window.opsdash = window.opsdash || {};
     }
   }
 
+  /** Reads a response to its end, however much comes at once, in slices between which the page may draw. */
+  class BodyReader {
+    /** `onSign()` with whatever comes; once `isOurs()` is false nothing is taken any more. */
+    constructor({ isOurs, onSign, onEvent }) {
+      this.isOurs = isOurs;
+      this.onSign = onSign;
+      this.events = new EventReader((event) => { if (isOurs()) onEvent(event); });
+    }
+
+    async read(body) {
+      const decoder = new TextDecoder();
+      const reader = body.getReader();
+      this.workedSince = performance.now();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || !this.isOurs()) return;
+        this.onSign();
+        await this.take(decoder.decode(value, { stream: true }));
+      }
+    }
+
+    async take(text) {
+      for (let start = 0; start < text.length; start += SLICE) {
+        if (performance.now() - this.workedSince > SLICE_MS) await this.pause();
+        if (!this.isOurs()) return;
+        this.events.push(text.slice(start, start + SLICE));
+      }
+    }
+
+    async pause() {
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
+      this.workedSince = performance.now();
+    }
+  }
+
   window.opsdash.EventReader = EventReader;
+  window.opsdash.BodyReader = BodyReader;
 }

@@ -6,8 +6,6 @@
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
   const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
-  const SLICE = 65_536; // characters that are read at once
-  const SLICE_MS = 12; // of work, before the page may draw
   const FINAL = ['ended', 'signed-out', 'gone'];
   const now = () => performance.now() / 1000;
 
@@ -214,35 +212,18 @@
       else this.finish(verdict);
     }
 
-    async read(response, controller) {
-      const decoder = new TextDecoder();
-      const events = new window.opsdash.EventReader((event) => {
-        if (this.controller === controller) this.take(event);
+    read(response, controller) {
+      const reader = new window.opsdash.BodyReader({
+        isOurs: () => this.controller === controller,
+        onSign: () => this.heard(),
+        onEvent: (event) => this.take(event),
       });
-      const reader = response.body.getReader();
-      this.pausedAt = performance.now();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done || this.controller !== controller) return;
-        this.heardAt = now();
-        if (this.state === 'silent') this.say('live');
-        if (!await this.feed(events, decoder.decode(value, { stream: true }), controller)) return;
-      }
+      return reader.read(response.body);
     }
 
-    /** However much came at once, the page goes on being drawn. Resolves to whether the connection is still ours. */
-    async feed(events, text, controller) {
-      for (let start = 0; start < text.length; start += SLICE) {
-        if (performance.now() - this.pausedAt > SLICE_MS) await this.pauseForAMoment();
-        if (this.controller !== controller) return false;
-        events.push(text.slice(start, start + SLICE));
-      }
-      return true;
-    }
-
-    async pauseForAMoment() {
-      await new Promise((resolve) => { setTimeout(resolve, 0); });
-      this.pausedAt = performance.now();
+    heard() {
+      this.heardAt = now();
+      if (this.state === 'silent') this.say('live');
     }
 
     // -- what it brings

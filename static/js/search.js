@@ -29,9 +29,12 @@ window.opsdash = window.opsdash || {};
       this.until = Math.max(this.until, until);
     }
 
-    /** Behind which line to ask on. */
-    get after() {
-      return this.hasMore ? this.lines.at(-1) : this.until;
+    /** What was printed since. Where not all lines before are known, it is only counted. */
+    takeNews(answer) {
+      if (!this.hasMore) return this.take(answer);
+      this.count += answer.count;
+      this.until = Math.max(this.until, answer.until);
+      return undefined;
     }
 
     get line() {
@@ -116,7 +119,7 @@ window.opsdash = window.opsdash || {};
       this.hits = hits;
       this.transcript.mark(hits.pattern, null);
       this.say('…');
-      if (!await this.ask(hits)) return undefined;
+      if (!await this.ask(hits, 0)) return undefined;
       if (hits.count) this.stand(this.firstBelow(hits));
       return this.tell();
     }
@@ -135,14 +138,15 @@ window.opsdash = window.opsdash || {};
     }
 
     /** Whether an answer came and is still wanted. */
-    async ask(hits) {
+    async ask(hits, after, isNews = false) {
       const asking = new AbortController();
       this.asking = asking;
       this.askedAt = performance.now();
       try {
-        const answer = await this.fetch(hits, asking.signal);
+        const answer = await this.fetch(hits, after, asking.signal);
         if (this.asking !== asking) return false;
-        hits.take(answer);
+        if (isNews) hits.takeNews(answer);
+        else hits.take(answer);
         return true;
       } catch (error) {
         if (this.asking === asking) this.say(error instanceof Refused ? error.message : NOT_SEARCHED);
@@ -153,7 +157,7 @@ window.opsdash = window.opsdash || {};
       }
     }
 
-    async fetch({ query, matchesCase, after }, signal) {
+    async fetch({ query, matchesCase }, after, signal) {
       const url = new URL(this.url, document.baseURI);
       url.searchParams.set('q', query);
       url.searchParams.set('after', String(after));
@@ -167,13 +171,13 @@ window.opsdash = window.opsdash || {};
 
     /** What a running job printed meanwhile, now and then. */
     lookAgain() {
-      if (!this.hits || this.hits.hasMore || this.again !== null) return;
+      if (!this.hits || this.again !== null) return;
       const wait = Math.max(0, this.askedAt + AGAIN_MS - performance.now());
       this.again = setTimeout(async () => {
         this.again = null;
         if (this.asking) return this.lookAgain();
         if (!this.hits || this.hits.until >= this.transcript.last) return undefined;
-        return await this.ask(this.hits) && this.tell();
+        return await this.ask(this.hits, this.hits.until, true) && this.tell();
       }, wait);
     }
 
@@ -192,7 +196,7 @@ window.opsdash = window.opsdash || {};
       let index = hits.index + step;
       if (index >= hits.lines.length && hits.hasMore) {
         this.say('…');
-        if (!await this.ask(hits)) return;
+        if (!await this.ask(hits, hits.lines.at(-1))) return;
       }
       if (index < 0) index = hits.hasMore ? 0 : hits.lines.length - 1;
       this.stand(index % hits.lines.length);

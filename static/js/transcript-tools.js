@@ -45,6 +45,7 @@ window.opsdash = window.opsdash || {};
     buildSearch() {
       const place = make('div', 'tools__search', this.bar);
       place.setAttribute('role', 'search');
+      place.hidden = !transcript.element.dataset.search;
       const field = make('input', 'tools__field', place);
       field.type = 'search';
       field.placeholder = 'Search the lines';

@@ -93,12 +93,13 @@ window.opsdash = window.opsdash || {};
 
     resized() {
       const { clientHeight, clientWidth } = this.element;
-      const isWider = clientWidth !== this.boxWidth;
+      const { sizes } = this.geometry;
+      const before = [this.boxWidth, sizes.row];
       this.boxHeight = clientHeight;
       this.boxWidth = clientWidth;
-      this.geometry.sizes.row = this.heightOfNew('line');
-      this.geometry.sizes.group = this.heightOfNew('group');
-      if (isWider) this.geometry.extras.clear();
+      sizes.row = this.heightOfNew('line');
+      sizes.group = this.heightOfNew('group');
+      if (before[0] !== clientWidth || before[1] !== sizes.row) this.geometry.extras.clear();
       this.drawSoon();
     }
 
@@ -252,7 +253,7 @@ window.opsdash = window.opsdash || {};
       this.store.look(items.filter((item) => item.kind === 'line').map((item) => item.number));
       const focused = this.rows.of(document.activeElement);
       const rows = this.rows.draw(items, (row, item, most) => row.show(this.contentOf(item), most), MOST_ELEMENTS);
-      if (focused && !focused.element.isConnected) this.element.focus({ preventScroll: true });
+      if (focused && !this.element.contains(document.activeElement)) this.element.focus({ preventScroll: true });
       return rows;
     }
 
@@ -278,7 +279,7 @@ window.opsdash = window.opsdash || {};
       let isNews = false;
       items.forEach((item, index) => {
         if (item.kind !== 'gap' && !this.isWrapped) return;
-        if (this.learn(item, rows[index].element.offsetHeight)) isNews = true;
+        if (this.learn(item, rows[index].element.getBoundingClientRect().height)) isNews = true;
       });
       return isNews;
     }

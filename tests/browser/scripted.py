@@ -105,11 +105,12 @@ class ScriptedServer:
         self.tail_text = ""
         self.fragments_shown: dict[str, str] = {}
         self.next: deque[Answer | Stage] = deque()
-        self.always: Answer | None = None
+        self.always: Answer | Stage | None = None
         self.asked: list[int] = []
         self.requests: list[Request] = []
         self.streams: set[Stream] = set()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.most_open = 0
         self.line_end = "\n"
         self.slice_bytes = 0
@@ -118,7 +119,7 @@ class ScriptedServer:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        self.server = self.call(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.server = self.call(asyncio.start_server(self._connected, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
         return self
 
@@ -235,8 +236,14 @@ class ScriptedServer:
 
     # -- HTTP
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known at once: a task that is stopped before it began would leave its socket open."""
         self.writers.add(writer)
+        task = self.loop.create_task(self._serve(reader, writer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await self._read(reader)
             if request is not None:

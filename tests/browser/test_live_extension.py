@@ -176,7 +176,7 @@ async def snapshot(stream: Stream, after: int) -> None:
     if after < 3:
         stream.event("lines", {"first": 1, "at": 0, "lines": numbered(1, 3)}, 3)
     stream.event("tail", {"text": "Applying"})
-    stream.event("bye", {"why": "many pages are open", "again_s": 1})
+    stream.event("bye", {"why": "many pages are open", "again_s": 0.3})
 
 
 def test_a_page_among_many_asks_now_and_then_and_says_so_and_nothing_flickers(
@@ -184,7 +184,7 @@ def test_a_page_among_many_asks_now_and_then_and_says_so_and_nothing_flickers(
 ) -> None:
     server.always = snapshot
     visit(page, server)
-    state(page, "^live, every 1 s$")
+    state(page, "^live, every 0.3 s$")
     expect(page.locator("#connection_state")).to_have_attribute("data-state", "live")
     page.evaluate(
         """() => {
@@ -196,7 +196,7 @@ def test_a_page_among_many_asks_now_and_then_and_says_so_and_nothing_flickers(
         }"""
     )
     eventually(page, lambda: len(server.asked) >= 4)
-    assert set(page.evaluate("window.seen")) <= {"live, every 1 s Applying"}
+    assert set(page.evaluate("window.seen")) <= {"live, every 0.3 s Applying"}
     assert server.asked[:3] == [0, 3, 3]
     assert raw_lines(page) == numbered(1, 3)
     # When there is room again it stays connected.
@@ -214,21 +214,21 @@ def test_a_page_among_many_that_loses_its_server_does_not_look_live(
     server.next.append(snapshot)
     server.always = Answer(503)
     visit(page, server)
-    state(page, "^live, every 1 s$")
+    state(page, "^live, every 0.3 s$")
     state(page, "reconnecting")
 
 
 def test_a_hidden_page_among_many_rests_and_comes_back(page: Page, server: ScriptedServer) -> None:
     server.always = snapshot
     visit(page, server)
-    state(page, "^live, every 1 s$")
+    state(page, "^live, every 0.3 s$")
     set_hidden(page, True)
     state(page, r"^paused \(tab hidden\)$")
     asked = len(server.asked)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(600)
     assert len(server.asked) == asked
     set_hidden(page, False)
-    state(page, "^live, every 1 s$")
+    state(page, "^live, every 0.3 s$")
 
 
 def test_lines_that_are_not_kept_are_no_reason_to_ask_again(page: Page, server: ScriptedServer) -> None:

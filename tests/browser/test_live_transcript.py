@@ -53,9 +53,16 @@ def test_memory_is_bounded_in_characters_too_and_what_is_looked_at_stays(
 ) -> None:
     visit_end(page, server, 500)
     scroll_to_the_top(page)
-    for _ in range(6):
-        server.publish(*["x" * 16_000] * 150)
-    eventually(page, lambda: bool(page.evaluate("opsdash.transcript.last") == 1400))
+    page.evaluate(
+        """() => {
+          const list = document.getElementById('transcript');
+          for (let first = 501; first <= 1400; first += 150) {
+            const detail = {first, at: 0, lines: Array(150).fill('x'.repeat(16_000)), gap: null};
+            list.dispatchEvent(new CustomEvent('transcript:lines', {detail}));
+          }
+        }"""
+    )
+    expect(page.get_by_role("button", name="900 new lines")).to_be_visible()
     assert page.evaluate("opsdash.transcript.store.characters") <= 8_000_000
     shown(page, 1, "line 1")
     assert server.asked_for("/lines/") == []
@@ -227,6 +234,40 @@ def test_the_end_key_follows_again(page: Page, server: ScriptedServer) -> None:
     page.keyboard.press("End")
     shown(page, 501, "line 501")
     expect(page.locator(".transcript__more")).to_be_hidden()
+
+
+def test_every_key_that_scrolls_does_so_and_no_other_key_does_anything(
+    page: Page, server: ScriptedServer
+) -> None:
+    visit_end(page, server, 1000)
+    page.locator("#transcript").focus()
+    page.keyboard.press("Home")
+    shown(page, 1, "line 1")
+    for key in ("PageDown", "ArrowDown", "ArrowDown", "ArrowUp"):
+        before = page.evaluate("opsdash.transcript.scroller.y")
+        page.keyboard.press(key)
+        eventually(page, lambda before=before: page.evaluate("opsdash.transcript.scroller.y") != before)  # type: ignore[misc]
+        eventually(page, lambda: page.evaluate("opsdash.transcript.scroller.timer") is None)
+    seen, asked = first_seen(page), len(server.requests)
+    page.keyboard.type("abcfghjklnpqwtxyz?.,1234567890")
+    expect(page.locator("#transcript")).to_be_focused()
+    assert first_seen(page) == seen
+    assert len(server.requests) == asked
+    page.keyboard.press("PageUp")
+    shown(page, 5, "line 5")
+
+
+def test_the_keyboard_goes_on_when_the_row_with_the_focus_is_out_of_sight(
+    page: Page, server: ScriptedServer
+) -> None:
+    visit_end(page, server, 1000, anchor="#L300")
+    shown(page, 300, "line 300")
+    page.locator("a[href='#L300']").focus()
+    page.keyboard.press("Home")
+    shown(page, 1, "line 1")
+    expect(page.locator("#transcript")).to_be_focused()
+    page.keyboard.press("End")
+    shown(page, 1000, "line 1000")
 
 
 def test_the_unfinished_line_is_replaced_and_has_no_number(page: Page, server: ScriptedServer) -> None:

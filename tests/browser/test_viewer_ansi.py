@@ -153,4 +153,4 @@ def test_a_line_of_many_thousand_characters_costs_little(page: Page, server: Scr
         " return performance.now() - from; }",
         hostile,
     )
-    assert took < 100
+    assert took < 500

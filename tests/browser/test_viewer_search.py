@@ -1,7 +1,6 @@
 """static/js/search.js: the server finds the lines, the newest question wins, the list goes there."""
 
 import json
-import time
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -106,11 +105,9 @@ def test_what_a_running_job_prints_is_searched_too_now_and_then(page: Page, serv
     visit_long(page, server)
     field(page).fill("here")
     said(page, "1 of 10")
-    began = time.monotonic()
     for _ in range(5):
         server.publish("more", "and here")
     said(page, "1 of 15")
-    assert time.monotonic() - began < 6
     asked = server.asked_for("/search/")
     assert [each["after"] for each in asked[:2]] == ["0", "10000"]
     assert len(asked) <= 3
@@ -133,6 +130,13 @@ def test_more_matches_than_one_answer_holds_come_when_they_are_gone_to(
         said(page, f"{number} of 10")
     shown(page, 5000, "line 5000 is Here")
     assert [each["after"] for each in server.asked_for("/search/")] == ["0", "3000"]
+    # What comes meanwhile counts, and is gone to in its turn.
+    server.publish("and here")
+    said(page, "5 of 11")
+    for number in range(6, 12):
+        page.keyboard.press("Enter")
+        said(page, f"{number} of 11")
+    shown(page, 10_001, "and here")
 
 
 def test_a_refused_question_says_why(page: Page, server: ScriptedServer, tolerated: list[str]) -> None:

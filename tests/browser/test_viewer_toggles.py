@@ -135,11 +135,11 @@ def test_the_choices_are_kept(page: Page, server: ScriptedServer) -> None:
     assert (cookie["name"], cookie["sameSite"]) == ("opsdash_transcript", "Lax")
 
 
-@pytest.mark.parametrize("value", ["", "wrap.wrap", "%00<b>", "x" * 3000])
-def test_a_strange_cookie_harms_nothing(page: Page, server: ScriptedServer, value: str) -> None:
-    page.context.add_cookies([{"name": "opsdash_transcript", "value": value, "url": server.url}])
-    visit(page, server, lines=numbered(1, 3))
-    shown(page, 3, "line 3")
+def test_a_strange_cookie_harms_nothing(page: Page, server: ScriptedServer) -> None:
+    for value in ("", "wrap.wrap.", "%00<b>" + "x" * 3000):
+        page.context.add_cookies([{"name": "opsdash_transcript", "value": value, "url": server.url}])
+        visit(page, server, lines=numbered(1, 3))
+        shown(page, 3, "line 3")
 
 
 def test_full_screen_shows_the_list_the_bar_and_what_the_connection_is(
