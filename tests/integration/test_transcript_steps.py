@@ -7,15 +7,19 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 
 from dbops import launch
 from dbops.documents import job_document
-from dbops.execute import execute
+from dbops.execute import _end, _write_lost, execute
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job, Step, Target
 from dbops.performance import Performance
+from dbops.redaction import Redactor
 from dbops.steps import Steps
 from dbops.transcript.reading import read_all
+from dbops.truth import Result
 from tests.integration.at_work import inspected, settings_of
 from tests.integration.conftest import ALICE, MakeTarget, default_of
 from tests.integration.transcripts import OwnDatabase, recorder
@@ -81,8 +85,6 @@ def test_lines_that_had_to_wait_for_our_database_count_too(
 
 
 def comes_back_before(own_database: OwnDatabase) -> Callable[..., None]:
-    from dbops.execute import _end
-
     def end(*arguments: Any) -> None:
         own_database.is_away = False
         _end(*arguments)
@@ -102,6 +104,24 @@ def test_a_migration_that_fails_has_what_it_printed_and_not_our_words(
     assert not [line for line in own if "opsdash" in line]
 
 
+def test_a_target_that_vanishes_in_a_migration_leaves_it_the_lines_of_the_target(
+    make_target: MakeTarget, tmp_path: Any, postgres_url: str
+) -> None:
+    """What we say of it at the end is not the migration's."""
+    project = make_project(tmp_path / "mini", {"default": settings_of(postgres_url)})
+    project.python("0001_leaves", "print('it works', flush=True)\nos._exit(3)")
+    job = run(inspected(make_target, project, [sys.executable]))
+    (step,) = job.steps.filter(kind="migration")
+    assert of(step, lines_of(job)) == ["  Applying shop.0001_leaves...it works"]
+    assert step.last_line and job.last_line > step.last_line
+
+
+def test_a_job_that_its_worker_calls_lost_tells_at_once_where_its_step_stood(job: Job) -> None:
+    Steps(job.pk, job.fence).begin("migration", "a.1", 5)
+    _write_lost(job, Result("lost", "Cut.", facts={"how_lost": "Cut."}), Redactor(()), 8)
+    assert ranges_of(job) == [(5, 8)]
+
+
 def failing(folder: Any, url: str) -> Project:
     project = make_project(folder, {"default": settings_of(url)})
     project.python("0001_fails", "print('it works')\nprint('and then?', end='')\nraise ValueError('no')")
@@ -112,6 +132,19 @@ def test_the_document_of_a_job_tells_them(job: Job) -> None:
     Step.objects.create(job=job, position=1, kind="migration", name="a.1", first_line=3, last_line=7)
     (step,) = job_document(job)["job"]["steps"]
     assert (step["first_line"], step["last_line"]) == (3, 7)
+
+
+def test_the_page_of_a_job_carries_them_and_the_first_error(job: Job, people: dict[str, User]) -> None:
+    Step.objects.create(job=job, position=1, kind="migration", name="a.1", first_line=3, last_line=7)
+    Step.objects.create(job=job, position=2, kind="migration", name="a.2", first_line=8, state="running")
+    client = Client()
+    client.force_login(people["viewer"])
+    page = client.get(job.get_absolute_url()).content.decode()
+    assert 'data-first-error=""' in page
+    assert 'data-first-line="3" data-last-line="7"' in page
+    assert 'data-first-line="8" data-last-line=""' in page
+    Job.objects.filter(pk=job.pk).update(first_error_line=5)
+    assert 'data-first-error="5"' in client.get(job.get_absolute_url()).content.decode()
 
 
 def test_a_step_that_printed_nothing_has_no_lines(job: Job) -> None:
