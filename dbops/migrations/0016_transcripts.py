@@ -45,8 +45,7 @@ class Migration(migrations.Migration):
             model_name="job",
             index=models.Index(
                 condition=models.Q(
-                    ("last_line__gt", 0),
-                    ("transcript_removed_at", None),
+                    ("transcript_bytes__gt", 0),
                     models.Q(("finished_at", None), _negated=True),
                 ),
                 fields=["finished_at"],

@@ -226,7 +226,7 @@ class Job(models.Model):
     gap_last = models.PositiveIntegerField(null=True, blank=True)
     # The first line that looks like an error (dbops.transcript.errors).
     first_error_line = models.PositiveIntegerField(null=True, blank=True)
-    # When retention took the lines away.
+    # When retention took the lines away, or began to: as long as `transcript_bytes` says so there are some.
     transcript_removed_at = models.DateTimeField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()
@@ -241,7 +241,7 @@ class Job(models.Model):
             models.Index(
                 fields=["finished_at"],
                 name="job_with_old_transcript",
-                condition=Q(transcript_removed_at=None, last_line__gt=0) & ~Q(finished_at=None),
+                condition=Q(transcript_bytes__gt=0) & ~Q(finished_at=None),
             ),
         ]
         constraints = [

@@ -17,6 +17,7 @@ from dbops.pages.facts import JobFacts
 from dbops.pages.files import WrittenFile, files_of
 from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import Lines, read_last
+from dbops.transcript.retention import removed_words
 
 # Fragments of the job page: file name = DOM id.
 FRAGMENTS = (
@@ -157,17 +158,24 @@ class Transcript:
         return [line for chunk in self.chunks for line in chunk.lines]
 
     @property
+    def removed(self) -> str:
+        """Why there is none (any more); "" where there is."""
+        return removed_words(self.job)
+
+    @property
     def document(self) -> dict[str, object]:
         return {
             "last": self.last,
             "chunks": [chunk.document() for chunk in self.chunks],
             "tail": "",
             "gap": self.job.gap,
-            "removed": "",
+            "removed": self.removed,
         }
 
 
 def transcript_so_far(job: Job) -> Transcript:
+    if job.transcript_removed_at:
+        return Transcript(job, [])
     return Transcript(job, read_last(job.pk, LINES_OF_PAGE, ANSWER_BYTES))
 
 

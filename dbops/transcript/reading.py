@@ -1,6 +1,6 @@
 """Reading the rows: complete lines, in the pieces in which they were written, each with its moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Func, IntegerField, Max, QuerySet
 
 from dbops.models import TranscriptChunk
+from dbops.transcript.retention import end_of_text
 
 # A step of a replay. A row has a line or some BATCH_BYTES.
 REPLAY_BYTES = 256 * 1024
@@ -49,18 +50,18 @@ class Lines:
 
 
 def read_after(job_id: int, after: int, most_bytes: int = REPLAY_BYTES) -> list[Lines]:
-    """The next lines behind number `after` (0: from the beginning); empty when there are none yet.
+    """The next lines behind number `after` (0: from the beginning); empty when there are none (yet).
 
-    Between two of them, or in front of the first, numbers are missing only where `Job.gap` says so.
+    Between two of them, or in front of the first, numbers are missing only where they are not kept
+    (`Job.gap`), maybe since a moment ago.
     """
-    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("first")
-    return [piece.between(after + 1, piece.last) for piece in _some(rows, most_bytes)]
+    return [lines_of(row).between(after + 1, row.last) for row in rows_after(job_id, after, most_bytes)]
 
 
 def read_between(job_id: int, first: int, last: int, most_bytes: int) -> list[Lines]:
     """The lines with these numbers, as far as they are kept; of more than `most_bytes` the first ones."""
     rows = TranscriptChunk.objects.filter(job_id=job_id, last__gte=first, first__lte=last).order_by("first")
-    return [piece.between(first, min(piece.last, last)) for piece in _some(rows, most_bytes)]
+    return [lines_of(row).between(first, min(row.last, last)) for row in _some(rows, most_bytes)]
 
 
 def read_last(job_id: int, most: int, most_bytes: int) -> list[Lines]:
@@ -68,24 +69,59 @@ def read_last(job_id: int, most: int, most_bytes: int) -> list[Lines]:
     last = TranscriptChunk.objects.filter(job_id=job_id).aggregate(last=Max("last"))["last"] or 0
     rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=last - most).order_by("-first")
     some = _some(rows, most_bytes)
-    return [piece.between(last + 1 - most, piece.last) for piece in reversed(some)]
+    return [lines_of(row).between(last + 1 - most, row.last) for row in reversed(some)]
 
 
 def read_all(job_id: int) -> Iterator[str]:
-    """Each line with its line feed; memory holds a few rows at most."""
+    """Each line with its line feed, and a sentence in the place of those that are not kept. Memory holds a
+    few rows at most."""
     after = 0
     while some := read_after(job_id, after):
-        yield from (line + "\n" for piece in some for line in piece.lines)
+        yield from (line + "\n" for line in with_gaps(some, after))
         after = some[-1].last
+    if words := end_of_text(job_id):
+        yield words
 
 
-def _some(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[Lines]:
+def with_gaps(some: Iterable[Lines], after: int) -> Iterator[str]:
+    """Lines that were read behind number `after`, and a sentence where numbers are missing."""
+    for piece in some:
+        if piece.first > after + 1:
+            yield gap_words(after + 1, piece.first - 1)
+        yield from piece.lines
+        after = piece.last
+
+
+def gap_words(first: int, last: int) -> str:
+    return (
+        f"opsdash: lines {first:,} to {last:,} are not kept: the transcript is larger than its limit "
+        "(OPSDASH_TRANSCRIPT_BYTES); its first and last part are."
+    )
+
+
+def rows_after(job_id: int, after: int, most_bytes: int) -> list[TranscriptChunk]:
+    """Those with lines behind number `after`; the first one may begin before it."""
+    return _some(TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("first"), most_bytes)
+
+
+def lines_of(row: TranscriptChunk) -> Lines:
+    return Lines(row.first, row.lines, row.at)
+
+
+def _some(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[TranscriptChunk]:
     """The first of them, one at least, that have no more than `most_bytes`. Sizes are asked for first, which
-    reads no text; what goes away in between is missing."""
-    wanted, size = [], 0
+    reads no text. What was taken away in between is not there any more: others are looked for."""
+    while wanted := _first_ones(rows, most_bytes):
+        if found := list(rows.filter(pk__in=wanted)):
+            return found
+    return []
+
+
+def _first_ones(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[int]:
+    wanted, size = list[int](), 0
     for pk, octets in rows.values_list("pk", OctetLength("text"))[:ROWS_AT_ONCE]:
         size += octets
         if wanted and size > most_bytes:
             break
         wanted.append(pk)
-    return [Lines(row.first, row.lines, row.at) for row in rows.filter(pk__in=wanted)]
+    return wanted

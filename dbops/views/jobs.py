@@ -11,8 +11,13 @@ from dbops import launch
 from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
 from dbops.forms import CancelForm, JobsFilter
 from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
-from dbops.transcript.reading import Lines, read_after, read_between
+from dbops.transcript.reading import Lines, read_after, read_between, with_gaps
+from dbops.transcript.retention import end_of_text, removed_words
+from dbops.transcript.searching import search as search_lines
 from dbops.views.answers import page_or_fragment
+
+# What may be looked for in a transcript, in characters.
+WORDS_MOST = 200
 
 
 @require_GET
@@ -65,16 +70,36 @@ def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:
 @needs(Role.VIEWER)
 def lines(request: OpsRequest, job_id: int) -> HttpResponse:
     """The complete lines number `?from=N` to `&to=M`, LINES_AT_ONCE at most: {"chunks": [{"first", "at",
-    "lines"}], "last", "gap"}. `last` is the number of the last one that there is. What lies in `gap`, [a, b]
-    or null, is not kept. Of very long lines fewer may come than were asked for."""
+    "lines"}], "last", "gap", "removed"}. `last` is the number of the last one that there is. What lies in
+    `gap`, [a, b] or null, is not kept; `removed` says why none is, or is "". Of very long lines fewer may
+    come than were asked for."""
     found = job_or_404(job_id)
     first, last = number_of_line(request.GET.get("from")), number_of_line(request.GET.get("to"))
     if not first or not last or not first <= last < first + LINES_AT_ONCE:
         sentence = f"`from` and `to` are no numbers of at most {LINES_AT_ONCE} lines."
         return HttpResponseBadRequest(sentence, content_type="text/plain")
     chunks = read_between(found.pk, first, last, ANSWER_BYTES)
-    document = {"chunks": [chunk.document() for chunk in chunks], "last": found.last_line, "gap": found.gap}
+    told = {"last": found.last_line, "gap": found.gap, "removed": removed_words(found)}
+    document = {"chunks": [chunk.document() for chunk in chunks], **told}
     return JsonResponse(document, headers={"Cache-Control": "no-store"})
+
+
+@require_GET
+@needs(Role.VIEWER)
+def search(request: OpsRequest, job_id: int) -> HttpResponse:
+    """Which lines behind `&after=N` hold `?q=words` as they are shown, whatever the case (`&case=1`: as it is
+    written): {"lines": [numbers], "count", "more", "until"}. `lines` are the first ones, 10,000 at most, of
+    `count`; `more` says that there are others; `until` is the number of the last line that was looked at."""
+    found = job_or_404(job_id)
+    words, after = request.GET.get("q", ""), request.GET.get("after", "0")
+    if not 1 <= len(words) <= WORDS_MOST:
+        sentence = f"`q` is not a text of 1 to {WORDS_MOST} characters. Nothing was looked for."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    if after != "0" and not number_of_line(after):
+        sentence = "`after` is not the number of a line. Nothing was looked for."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    lines = search_lines(found.pk, words, int(after), case=request.GET.get("case") == "1")
+    return JsonResponse(lines.document(), headers={"Cache-Control": "no-store"})
 
 
 def number_of_line(text: str | None) -> int:
@@ -98,8 +123,17 @@ async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
 async def _all_lines(job_id: int) -> AsyncIterator[str]:
     after = 0
     while some := await _read(job_id, after):
-        yield "".join(line + "\n" for piece in some for line in piece.lines)
+        yield "".join(line + "\n" for line in with_gaps(some, after))
         after = some[-1].last
+    yield await _end_of_text(job_id)
+
+
+@sync_to_async
+def _end_of_text(job_id: int) -> str:
+    try:
+        return end_of_text(job_id)
+    finally:
+        connections.close_all()
 
 
 @sync_to_async

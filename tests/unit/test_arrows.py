@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
     | {"target", "transcript", "truth", "writing"},
-    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
+    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "transcript"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
     "elsewhere": FOUNDATION,

@@ -15,7 +15,7 @@ from dbops.models import Job, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.pages.makemigrations import makemigrations_page
 from dbops.pages.target import database_part
-from dbops.transcript.reading import read_after
+from dbops.transcript.reading import read_after, with_gaps
 
 POLL_S = 0.3
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -138,9 +138,9 @@ class Command(ShellCommand):
         while True:
             job.refresh_from_db()
             while some := read_after(job.pk, after):
-                after, last_line = some[-1].last, some[-1].lines[-1]
                 if not quiet:
-                    self.tell("\n".join(line for piece in some for line in piece.lines))
+                    self.tell("\n".join(with_gaps(some, after)))
+                after, last_line = some[-1].last, some[-1].lines[-1]
             if job.state in FINAL or job.state == "lost":
                 break
             time.sleep(POLL_S)

@@ -1,0 +1,162 @@
+"""Which lines of the transcript are whose: a step knows its first and its last one."""
+
+import sys
+import uuid
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from dbops import launch
+from dbops.documents import job_document
+from dbops.execute import execute
+from dbops.models import Job, Step, Target
+from dbops.steps import Steps
+from dbops.transcript.reading import read_all
+from tests.integration.at_work import inspected, settings_of
+from tests.integration.conftest import ALICE, MakeTarget, default_of
+from tests.integration.transcripts import OwnDatabase, recorder
+from tests.targets.builder import Project, make_project
+
+MakeJob = Callable[..., Job]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def job(make_job: MakeJob) -> Job:
+    return make_job(state="running", fence=1)
+
+
+def run(target: Target, **arguments: str) -> Job:
+    asked = launch.start(default_of(target), "migrate", arguments, ALICE, key=uuid.uuid4()).job
+    execute(asked.pk, "worker-of-the-test")
+    return Job.objects.get(pk=asked.pk)
+
+
+def of(step: Step, lines: list[str]) -> list[str]:
+    """What it printed."""
+    if step.first_line is None or step.last_line is None:
+        return []
+    return lines[step.first_line - 1 : step.last_line]
+
+
+def lines_of(job: Job) -> list[str]:
+    return [line.rstrip("\n") for line in read_all(job.pk)]
+
+
+def test_each_migration_has_exactly_the_lines_from_its_beginning_to_its_end(shop: Target) -> None:
+    job = run(shop)
+    lines, printed = lines_of(job), 0
+    for step in job.steps.filter(kind="migration").order_by("position"):
+        own = of(step, lines)
+        assert own[0].startswith(f"  Applying {step.name}..."), step.name
+        assert own[-1].endswith(" OK"), own
+        assert sum("Applying" in line for line in own) == 1 == sum(line.endswith(" OK") for line in own)
+        printed += len(own) > 1
+    assert printed >= 2, "some print their progress"
+    ranges: list[Any] = list(
+        job.steps.exclude(first_line=None).order_by("first_line").values_list("first_line", "last_line")
+    )
+    assert all(before[1] < after[0] for before, after in pairwise(ranges))
+    assert [of(step, lines) for step in job.steps.filter(kind="post_migrate")] == [[]], "it printed nothing"
+
+
+def test_lines_that_had_to_wait_for_our_database_count_too(
+    shop: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, so that each step is begun and ended before its lines are in the rows."""
+    own_database = OwnDatabase(monkeypatch)
+    own_database.is_away = True
+    asked = launch.start(default_of(shop), "migrate", {}, ALICE, key=uuid.uuid4()).job
+    monkeypatch.setattr("dbops.execute._end", comes_back_before(own_database))
+    execute(asked.pk, "worker-of-the-test")
+    job = Job.objects.get(pk=asked.pk)
+    lines = lines_of(job)
+    for step in job.steps.filter(kind="migration"):
+        own = of(step, lines)
+        assert own[0].startswith(f"  Applying {step.name}...") and own[-1].endswith(" OK")
+
+
+def comes_back_before(own_database: OwnDatabase) -> Callable[..., None]:
+    from dbops.execute import _end
+
+    def end(*arguments: Any) -> None:
+        own_database.is_away = False
+        _end(*arguments)
+
+    return end
+
+
+def test_a_migration_that_fails_has_what_it_printed_and_not_our_words(
+    make_target: MakeTarget, tmp_path: Any, postgres_url: str
+) -> None:
+    project = failing(tmp_path / "mini", postgres_url)
+    job = run(inspected(make_target, project, [sys.executable]))
+    (step,) = job.steps.filter(kind="migration")
+    assert (job.state, step.state) == ("failed", "failed")
+    own = of(step, lines_of(job))
+    assert own[0].startswith("  Applying shop.0001_fails...") and own[-1].startswith("and then?")
+    assert not [line for line in own if "opsdash" in line]
+
+
+def failing(folder: Any, url: str) -> Project:
+    project = make_project(folder, {"default": settings_of(url)})
+    project.python("0001_fails", "print('it works')\nprint('and then?', end='')\nraise ValueError('no')")
+    return project
+
+
+def test_the_document_of_a_job_tells_them(job: Job) -> None:
+    Step.objects.create(job=job, position=1, kind="migration", name="a.1", first_line=3, last_line=7)
+    (step,) = job_document(job)["job"]["steps"]
+    assert (step["first_line"], step["last_line"]) == (3, 7)
+
+
+def test_a_step_that_printed_nothing_has_no_lines(job: Job) -> None:
+    steps = Steps(job.pk, job.fence)
+    steps.begin("post_migrate", "post_migrate", 11)
+    steps.end("post_migrate", "succeeded", duration_ms=1, last_line=10)
+    assert ranges_of(job) == [(None, None)]
+
+
+def test_each_try_has_its_own_lines(job: Job) -> None:
+    steps = Steps(job.pk, job.fence)
+    steps.begin("migration", "a.1", 5)
+    steps.retry("a.1", attempts=3, duration_ms=1, last_line=6)
+    steps.begin("migration", "a.1", 8)
+    steps.end("a.1", "succeeded", duration_ms=1, last_line=9)
+    assert ranges_of(job) == [(5, 6), (8, 9)]
+    assert [step.state for step in job.steps.order_by("attempt")] == ["retried", "succeeded"]
+
+
+def test_what_runs_when_the_job_ends_ends_with_the_last_line_of_the_target(job: Job) -> None:
+    steps = Steps(job.pk, job.fence)
+    steps.begin("migration", "a.1", 5)
+    steps.begin("migration", "a.2", 9)
+    steps.close("failed", last_line=8)
+    assert ranges_of(job) == [(5, 8), (None, None)]
+
+
+def test_a_worker_that_gives_a_job_up_says_where_its_step_stood(job: Job) -> None:
+    """Who ends the job later knows only the last line of all, which is the worker's own."""
+    steps = Steps(job.pk, job.fence)
+    steps.begin("migration", "a.1", 5)
+    steps.stop_at(8)
+    steps.close("failed", last_line=9)
+    assert ranges_of(job) == [(5, 8)]
+
+
+def ranges_of(job: Job) -> list[tuple[int | None, int | None]]:
+    return list(job.steps.order_by("position", "attempt").values_list("first_line", "last_line"))
+
+
+def test_the_recorder_knows_where_it_stands_before_anything_is_written(job: Job) -> None:
+    target = recorder(job)
+    assert (target.next_line, target.line_at_hand, target.last_printed) == (1, 0, 0)
+    target.say("we begin")
+    target.feed(b"one\n  Applying x...")
+    assert (target.next_line, target.line_at_hand, target.last_printed) == (3, 3, 3)
+    target.feed(b" OK\n")
+    assert (target.next_line, target.line_at_hand) == (4, 3)
+    target.say("we end")
+    assert (target.next_line, target.line_at_hand, target.last_printed) == (5, 4, 3)
