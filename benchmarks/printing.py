@@ -53,6 +53,7 @@ def line(number):
 
 
 def prints(apps, schema_editor):
+    sys.stdout.write("\\n")
     began = time.monotonic()
     for number in range({seconds} * 100):
         time.sleep(max(0.0, began + number * SLICE_S - time.monotonic()))
