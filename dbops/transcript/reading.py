@@ -13,6 +13,8 @@ from dbops.transcript.retention import end_of_text
 # A step of a replay. A row has a line or some BATCH_BYTES.
 REPLAY_BYTES = 256 * 1024
 ROWS_AT_ONCE = 500
+# Of numbers of lines: as good as no end.
+ANY = 1 << 31
 
 
 class OctetLength(Func):
@@ -60,14 +62,14 @@ def read_after(job_id: int, after: int, most_bytes: int = REPLAY_BYTES) -> list[
 
 def read_between(job_id: int, first: int, last: int, most_bytes: int) -> list[Lines]:
     """The lines with these numbers, as far as they are kept; of more than `most_bytes` the first ones."""
-    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gte=first, first__lte=last).order_by("first")
-    return [lines_of(row).between(first, min(row.last, last)) for row in _some(rows, most_bytes)]
+    rows = rows_after(job_id, first - 1, most_bytes, last)
+    return [lines_of(row).between(first, min(row.last, last)) for row in rows]
 
 
 def read_last(job_id: int, most: int, most_bytes: int) -> list[Lines]:
     """The last `most` lines, or those of the last rows that have `most_bytes` together."""
     last = TranscriptChunk.objects.filter(job_id=job_id).aggregate(last=Max("last"))["last"] or 0
-    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=last - most).order_by("-first")
+    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=last - most).order_by("-last")
     some = _some(rows, most_bytes)
     return [lines_of(row).between(last + 1 - most, row.last) for row in reversed(some)]
 
@@ -99,29 +101,31 @@ def gap_words(first: int, last: int) -> str:
     )
 
 
-def rows_after(job_id: int, after: int, most_bytes: int) -> list[TranscriptChunk]:
-    """Those with lines behind number `after`; the first one may begin before it."""
-    return _some(TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("first"), most_bytes)
+def rows_after(job_id: int, after: int, most_bytes: int, last: int = ANY) -> list[TranscriptChunk]:
+    """Those with lines behind number `after`, up to number `last`; the first one may begin before it."""
+    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("last")
+    return _some(rows, most_bytes, last)
 
 
 def lines_of(row: TranscriptChunk) -> Lines:
     return Lines(row.first, row.lines, row.at)
 
 
-def _some(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[TranscriptChunk]:
+def _some(rows: QuerySet[TranscriptChunk], most_bytes: int, last: int = ANY) -> list[TranscriptChunk]:
     """The first of them, one at least, that have no more than `most_bytes`. Sizes are asked for first, which
     reads no text. What was taken away in between is not there any more: others are looked for."""
-    while wanted := _first_ones(rows, most_bytes):
+    while wanted := _first_ones(rows, most_bytes, last):
         if found := list(rows.filter(pk__in=wanted)):
             return found
     return []
 
 
-def _first_ones(rows: QuerySet[TranscriptChunk], most_bytes: int) -> list[int]:
+def _first_ones(rows: QuerySet[TranscriptChunk], most_bytes: int, last: int) -> list[int]:
+    """That it ends at `last` is no condition of the query: to find no other one it would go on to the end."""
     wanted, size = list[int](), 0
-    for pk, octets in rows.values_list("pk", OctetLength("text"))[:ROWS_AT_ONCE]:
+    for pk, first, octets in rows.values_list("pk", "first", OctetLength("text"))[:ROWS_AT_ONCE]:
         size += octets
-        if wanted and size > most_bytes:
+        if first > last or (wanted and size > most_bytes):
             break
         wanted.append(pk)
     return wanted

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,3 +175,11 @@ def test_what_cannot_be_looked_for_is_refused_with_a_sentence(
 def test_the_longest_words_are_looked_for(viewer: Client, job: Job) -> None:
     record(job, "x" * 300 + "\n")
     assert ask(viewer, job, q="X" * 200).json()["lines"] == [1]
+
+
+def test_lines_are_found_by_an_index(job: Job) -> None:
+    rows = TranscriptChunk.objects.filter(job=job, last__gt=7).order_by("last")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+        assert "transcript_after" in rows.explain() and "Sort" not in rows.explain()

@@ -4,14 +4,16 @@ import sys
 import uuid
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dbops import launch
 from dbops.documents import job_document
 from dbops.execute import execute
+from dbops.heartbeat import Heartbeat
 from dbops.models import Job, Step, Target
+from dbops.performance import Performance
 from dbops.steps import Steps
 from dbops.transcript.reading import read_all
 from tests.integration.at_work import inspected, settings_of
@@ -144,6 +146,32 @@ def test_a_worker_that_gives_a_job_up_says_where_its_step_stood(job: Job) -> Non
     steps.stop_at(8)
     steps.close("failed", last_line=9)
     assert ranges_of(job) == [(5, 8)]
+
+
+def test_a_step_begins_behind_the_one_before_also_where_that_left_its_line_unfinished(job: Job) -> None:
+    target = recorder(job)
+    hands = Performance(job, cast(Any, None), target, Heartbeat(job))
+    target.feed(b"first...")
+    hands.begin_step("migration", "a.1")
+    hands.end_step("a.1", duration_ms=1)
+    hands.begin_step("migration", "a.2")
+    target.feed(b" OK\nsecond\n")
+    hands.end_step("a.2", duration_ms=1)
+    assert hands.catch_up()
+    assert ranges_of(job) == [(1, 1), (2, 2)]
+
+
+def test_each_try_is_told_of_where_the_recorder_stood_in_that_moment(job: Job) -> None:
+    """And not where it stands when that can be written; what we say of a try is nobody's."""
+    target = recorder(job)
+    hands = Performance(job, cast(Any, None), target, Heartbeat(job))
+    for number in (1, 2):
+        hands.begin_step("migration", "a.1")
+        target.feed(b"it tries\n")
+        hands.retry_step("a.1", attempt=number, attempts=5, again_in_s=1, waits=[], duration_ms=1)
+    target.feed(b"too late\n")
+    assert hands.catch_up()
+    assert ranges_of(job) == [(1, 1), (3, 3), (None, None)]
 
 
 def ranges_of(job: Job) -> list[tuple[int | None, int | None]]:
