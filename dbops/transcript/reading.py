@@ -57,21 +57,20 @@ def read_after(job_id: int, after: int, most_bytes: int = REPLAY_BYTES) -> list[
     Between two of them, or in front of the first, numbers are missing only where they are not kept
     (`Job.gap`), maybe since a moment ago.
     """
-    return [lines_of(row).between(after + 1, row.last) for row in rows_after(job_id, after, most_bytes)]
+    return [lines.between(after + 1, lines.last) for lines in _some(rows_after(job_id, after), most_bytes)]
 
 
 def read_between(job_id: int, first: int, last: int, most_bytes: int) -> list[Lines]:
     """The lines with these numbers, as far as they are kept; of more than `most_bytes` the first ones."""
-    rows = rows_after(job_id, first - 1, most_bytes, last)
-    return [lines_of(row).between(first, min(row.last, last)) for row in rows]
+    some = _some(rows_after(job_id, first - 1), most_bytes, last)
+    return [lines.between(first, min(lines.last, last)) for lines in some]
 
 
 def read_last(job_id: int, most: int, most_bytes: int) -> list[Lines]:
     """The last `most` lines, or those of the last rows that have `most_bytes` together."""
     last = TranscriptChunk.objects.filter(job_id=job_id).aggregate(last=Max("last"))["last"] or 0
-    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=last - most).order_by("-last")
-    some = _some(rows, most_bytes)
-    return [lines_of(row).between(last + 1 - most, row.last) for row in reversed(some)]
+    some = _some(rows_after(job_id, last - most).order_by("-last"), most_bytes)
+    return [lines.between(last + 1 - most, lines.last) for lines in reversed(some)]
 
 
 def read_all(job_id: int) -> Iterator[str]:
@@ -101,22 +100,18 @@ def gap_words(first: int, last: int) -> str:
     )
 
 
-def rows_after(job_id: int, after: int, most_bytes: int, last: int = ANY) -> list[TranscriptChunk]:
-    """Those with lines behind number `after`, up to number `last`; the first one may begin before it."""
-    rows = TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("last")
-    return _some(rows, most_bytes, last)
+def rows_after(job_id: int, after: int) -> QuerySet[TranscriptChunk]:
+    """Those with lines behind number `after`, in their order; the first one may begin before it."""
+    return TranscriptChunk.objects.filter(job_id=job_id, last__gt=after).order_by("last")
 
 
-def lines_of(row: TranscriptChunk) -> Lines:
-    return Lines(row.first, row.lines, row.at)
-
-
-def _some(rows: QuerySet[TranscriptChunk], most_bytes: int, last: int = ANY) -> list[TranscriptChunk]:
+def _some(rows: QuerySet[TranscriptChunk], most_bytes: int, last: int = ANY) -> list[Lines]:
     """The first of them, one at least, that have no more than `most_bytes`. Sizes are asked for first, which
     reads no text. What was taken away in between is not there any more: others are looked for."""
     while wanted := _first_ones(rows, most_bytes, last):
-        if found := list(rows.filter(pk__in=wanted)):
-            return found
+        found = rows.filter(pk__in=wanted).values_list("first", "text", "at")
+        if some := [Lines(first, text.split("\n"), at) for first, text, at in found]:
+            return some
     return []
 
 

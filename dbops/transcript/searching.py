@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from dbops.models import TranscriptChunk
+from django.db import transaction
+
 from dbops.plain import CONTROLS, PICTURES, plain
 from dbops.transcript.reading import rows_after
 
 MOST_LINES = 10_000
-# What memory holds of a transcript at once.
-PIECE_BYTES = 2_000_000
+# What memory holds of a transcript at once: a row has some BATCH_BYTES at most.
+ROWS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class Words:
         # As a line shows a control character, or as none does: no line can be left as it is.
         self._is_strange = bool(CONTROLS.search(text) or PICTURES.intersection(text))
 
-    def lines_of(self, row: TranscriptChunk) -> list[int]:
-        """Most rows hold nothing: that costs one look at the whole row."""
-        shown = self._folded(self._shown(row.text))
+    def lines_of(self, first: int, text: str) -> list[int]:
+        """The numbers of those that hold them, of a row whose first line has the number `first`. Most rows
+        hold nothing: that costs one look at the whole text."""
+        shown = self._folded(self._shown(text))
         if self._text not in shown:
             return []
-        return [number for number, line in enumerate(shown.split("\n"), row.first) if self._text in line]
+        return [number for number, line in enumerate(shown.split("\n"), first) if self._text in line]
 
     def _shown(self, text: str) -> str:
         """As `plain`, where that makes a difference."""
@@ -49,13 +51,15 @@ class Words:
         return text if self._case else text.casefold()
 
 
+@transaction.atomic
 def search(job_id: int, text: str, after: int = 0, *, case: bool = False) -> Found:
     """Lines behind number `after`. Of what is not kept nothing is found."""
     words, lines, count, until = Words(text, case=case), list[int](), 0, after
-    while rows := rows_after(job_id, until, PIECE_BYTES):
-        for row in rows:
-            found = [number for number in words.lines_of(row) if number > after]
-            lines += found[: MOST_LINES - len(lines)]
-            count += len(found)
-        until = rows[-1].last
+    rows = rows_after(job_id, after).values_list("first", "last", "text")
+    # In a transaction, so that the server hands out some rows at a time and makes no copy of all.
+    for first, last, row in rows.iterator(ROWS_AT_ONCE):
+        found = [number for number in words.lines_of(first, row) if number > after]
+        lines += found[: MOST_LINES - len(lines)]
+        count += len(found)
+        until = last
     return Found(lines, count, until)

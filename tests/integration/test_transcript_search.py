@@ -7,10 +7,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbops.models import Job, TranscriptChunk, clock
+from dbops.models import Job, clock
 from dbops.plain import plain
 from dbops.transcript import searching
 from dbops.transcript.reading import rows_after
@@ -128,9 +129,8 @@ LINES = st.lists(st.text(st.sampled_from("ab \x1b[]\x07m\x9b\u2407"), max_size=8
 
 @given(LINES, st.text("aB[m\u2407\x07", min_size=1, max_size=3))
 def test_a_whole_row_is_looked_at_as_each_of_its_lines_would_be(lines: list[str], words: str) -> None:
-    row = TranscriptChunk(first=5, last=4 + len(lines), text="\n".join(lines))
     expected = [number for number, line in enumerate(lines, 5) if words.lower() in plain(line).lower()]
-    assert Words(words, case=False).lines_of(row) == expected
+    assert Words(words, case=False).lines_of(5, "\n".join(lines)) == expected
 
 
 def test_of_very_many_the_first_are_given_and_all_are_counted(
@@ -142,18 +142,11 @@ def test_of_very_many_the_first_are_given_and_all_are_counted(
 
 
 def test_a_transcript_is_looked_through_in_pieces(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "PIECE_BYTES", 100)
-    read: list[int] = []
-    real = rows_after
-
-    def and_counted(*arguments: Any) -> list[TranscriptChunk]:
-        rows = real(*arguments)
-        read.append(sum(len(row.text) for row in rows))
-        return rows
-
-    monkeypatch.setattr(searching, "rows_after", and_counted)
-    assert search(rows_of(job, 200, 5).pk, "line 20").lines == [20, 200]
-    assert max(read) <= 100 and len(read) > 10
+    monkeypatch.setattr(searching, "ROWS_AT_ONCE", 7)
+    rows_of(job, 200, 5)
+    with CaptureQueriesContext(connection) as asked:
+        assert search(job.pk, "line 20").lines == [20, 200]
+    assert any("DECLARE" in query["sql"] for query in asked), "the server hands out some at a time"
 
 
 REFUSED: tuple[dict[str, str], ...] = (
@@ -178,7 +171,7 @@ def test_the_longest_words_are_looked_for(viewer: Client, job: Job) -> None:
 
 
 def test_lines_are_found_by_an_index(job: Job) -> None:
-    rows = TranscriptChunk.objects.filter(job=job, last__gt=7).order_by("last")
+    rows = rows_after(job.pk, 7)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
