@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 
 from dbops import launch
 from dbops.documents import job_document
@@ -112,6 +114,19 @@ def test_the_document_of_a_job_tells_them(job: Job) -> None:
     Step.objects.create(job=job, position=1, kind="migration", name="a.1", first_line=3, last_line=7)
     (step,) = job_document(job)["job"]["steps"]
     assert (step["first_line"], step["last_line"]) == (3, 7)
+
+
+def test_the_page_of_a_job_carries_them_and_the_first_error(job: Job, people: dict[str, User]) -> None:
+    Step.objects.create(job=job, position=1, kind="migration", name="a.1", first_line=3, last_line=7)
+    Step.objects.create(job=job, position=2, kind="migration", name="a.2", first_line=8, state="running")
+    client = Client()
+    client.force_login(people["viewer"])
+    page = client.get(job.get_absolute_url()).content.decode()
+    assert 'data-first-error=""' in page
+    assert 'data-first-line="3" data-last-line="7"' in page
+    assert 'data-first-line="8" data-last-line=""' in page
+    Job.objects.filter(pk=job.pk).update(first_error_line=5)
+    assert 'data-first-error="5"' in client.get(job.get_absolute_url()).content.decode()
 
 
 def test_a_step_that_printed_nothing_has_no_lines(job: Job) -> None:
