@@ -12,12 +12,14 @@ from django.test import Client
 
 from dbops import launch
 from dbops.documents import job_document
-from dbops.execute import execute
+from dbops.execute import _end, _write_lost, execute
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job, Step, Target
 from dbops.performance import Performance
+from dbops.redaction import Redactor
 from dbops.steps import Steps
 from dbops.transcript.reading import read_all
+from dbops.truth import Result
 from tests.integration.at_work import inspected, settings_of
 from tests.integration.conftest import ALICE, MakeTarget, default_of
 from tests.integration.transcripts import OwnDatabase, recorder
@@ -83,8 +85,6 @@ def test_lines_that_had_to_wait_for_our_database_count_too(
 
 
 def comes_back_before(own_database: OwnDatabase) -> Callable[..., None]:
-    from dbops.execute import _end
-
     def end(*arguments: Any) -> None:
         own_database.is_away = False
         _end(*arguments)
@@ -102,6 +102,24 @@ def test_a_migration_that_fails_has_what_it_printed_and_not_our_words(
     own = of(step, lines_of(job))
     assert own[0].startswith("  Applying shop.0001_fails...") and own[-1].startswith("and then?")
     assert not [line for line in own if "opsdash" in line]
+
+
+def test_a_target_that_vanishes_in_a_migration_leaves_it_the_lines_of_the_target(
+    make_target: MakeTarget, tmp_path: Any, postgres_url: str
+) -> None:
+    """What we say of it at the end is not the migration's."""
+    project = make_project(tmp_path / "mini", {"default": settings_of(postgres_url)})
+    project.python("0001_leaves", "print('it works', flush=True)\nos._exit(3)")
+    job = run(inspected(make_target, project, [sys.executable]))
+    (step,) = job.steps.filter(kind="migration")
+    assert of(step, lines_of(job)) == ["  Applying shop.0001_leaves...it works"]
+    assert step.last_line and job.last_line > step.last_line
+
+
+def test_a_job_that_its_worker_calls_lost_tells_at_once_where_its_step_stood(job: Job) -> None:
+    Steps(job.pk, job.fence).begin("migration", "a.1", 5)
+    _write_lost(job, Result("lost", "Cut.", facts={"how_lost": "Cut."}), Redactor(()), 8)
+    assert ranges_of(job) == [(5, 8)]
 
 
 def failing(folder: Any, url: str) -> Project:
