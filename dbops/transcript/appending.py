@@ -55,10 +55,8 @@ def written(job_id: int, fence: int) -> Kept:
 def columns(kept: Kept, *, is_news: bool) -> dict[str, object]:
     first, last = kept.gap or (None, None)
     told = {"last_line": kept.last_line, "transcript_bytes": kept.size, "gap_first": first, "gap_last": last}
-    return {
-        **told,
-        **({"first_error_line": kept.first_error_line, "version": F("version") + 1} if is_news else {}),
-    }
+    news = {"first_error_line": kept.first_error_line, "version": F("version") + 1}
+    return {**told, **news} if is_news else told
 
 
 def with_error(kept: Kept, lines: Lines) -> Kept:

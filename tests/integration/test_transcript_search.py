@@ -115,7 +115,7 @@ def test_words_are_no_pattern_and_are_not_found_across_two_lines(job: Job) -> No
 
 
 def test_words_are_found_as_they_are_shown(job: Job) -> None:
-    record(job, "\x1b[31mred\x1b[0m line\nERR\x1b[1mOR\n", "a\x07b\n\x1b]0;a title\x07shown\n31m\n")
+    record(job, "\x1b[31mred\x1b[0m line\nERR\x1b[1mOR\n", "a\x07b\n", "\x1b]0;a title\x07shown\n31m\n")
     assert search(job.pk, "red line").lines == [1]
     assert search(job.pk, "error").lines == [2]
     assert search(job.pk, "31m").lines == [5]
