@@ -1,6 +1,7 @@
 """One row more of a transcript, and what the job says of it: in one transaction, by who holds the job."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -52,10 +53,10 @@ def written(job_id: int, fence: int) -> Kept:
     return Kept.of(job)
 
 
-def columns(kept: Kept, *, is_news: bool) -> dict[str, object]:
+def columns(kept: Kept, *, is_news: bool) -> dict[str, Any]:
     first, last = kept.gap or (None, None)
     told = {"last_line": kept.last_line, "transcript_bytes": kept.size, "gap_first": first, "gap_last": last}
-    news = {"first_error_line": kept.first_error_line, "version": F("version") + 1}
+    news: dict[str, Any] = {"first_error_line": kept.first_error_line, "version": F("version") + 1}
     return {**told, **news} if is_news else told
 
 
