@@ -10,14 +10,10 @@ prints the number of the last line.
 import sys
 import time
 
-import django
-
-django.setup()
-
-from dbops.models import Job  # noqa: E402
-from dbops.redaction import Redactor  # noqa: E402
-from dbops.transcript.live import publish_change  # noqa: E402
-from dbops.transcript.recorder import Recorder  # noqa: E402
+from dbops.models import Job
+from dbops.redaction import Redactor
+from dbops.transcript.live import publish_change
+from dbops.transcript.recorder import Recorder
 
 BATCHES_S = 10
 
