@@ -114,7 +114,10 @@ class Broadcast:
 
     def _patience(self) -> float:
         """Until the rows are looked at: a while, or as long as a change has still to wait."""
-        return max(0.0, self._next_change() - _time()) if self._changed else POLL_S
+        return max(0.0, self._next_look() - _time())
+
+    def _next_look(self) -> float:
+        return self._next_change() if self._changed else self._told_at + POLL_S
 
     def _next_change(self) -> float:
         return self._told_at + max(CHANGES_S, self.weight * self.viewers / CHANGES_BYTES_S)
@@ -127,7 +130,8 @@ class Broadcast:
             self._take_tail(message["text"])
         else:
             self._changed = True
-        if self._changed and _time() >= self._next_change():
+        # A message may have been lost, also while others keep coming.
+        if _time() >= self._next_look():
             await self._look()
 
     async def _take(self, piece: Piece) -> None:

@@ -18,7 +18,7 @@ from dbops.transcript.live import channel
 logger = logging.getLogger(__name__)
 
 # A follower that does not keep up loses messages here, never lines: it reads the rows.
-MAILBOX_SIZE = 200
+MAILBOX_SIZE = 50
 # Redis says that a subscription holds; without it a message may be missed, which costs a poll, not a line.
 CONFIRMATION_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0

@@ -6,6 +6,7 @@
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
   const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
+  const TOKEN = /name="csrfmiddlewaretoken" value="\w*"/g; // each answer has another one for the same form
   const FINAL = ['ended', 'signed-out', 'gone'];
   const now = () => performance.now() / 1000;
 
@@ -247,8 +248,9 @@
 
     takeFragments({ html }) {
       for (const [id, content] of Object.entries(html)) {
-        if (this.shown.get(id) === content) continue;
-        this.shown.set(id, content);
+        const seen = content.replace(TOKEN, '');
+        if (this.shown.get(id) === seen) continue;
+        this.shown.set(id, seen);
         swap(id, content);
       }
     }

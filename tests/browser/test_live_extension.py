@@ -458,6 +458,23 @@ def test_a_fragment_that_did_not_change_is_left_alone(page: Page, server: Script
     expect(page.locator("#job_state")).to_have_attribute("data-kept", "yes")
 
 
+def test_a_form_that_differs_by_its_token_alone_is_left_alone(page: Page, server: ScriptedServer) -> None:
+    def cancel(token: str, words: str = "Cancel") -> str:
+        field = f'<input type="hidden" name="csrfmiddlewaretoken" value="{token}">'
+        return f'<section id="job_state"><form>{field}<button>{words}</button></form></section>'
+
+    visit(page, server)
+    state(page, "^live$")
+    server.fragments(job_state=cancel("one"))
+    page.get_by_role("button", name="Cancel").focus()
+    server.fragments(job_state=cancel("two"))
+    server.publish("line")
+    eventually(page, lambda: raw_lines(page) == ["line"])
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    server.fragments(job_state=cancel("three", "Stop"))
+    expect(page.locator("input[type=hidden]")).to_have_value("three")
+
+
 def test_a_screen_reader_hears_the_state_but_not_the_seconds(
     page: Page, server: ScriptedServer, tolerated: list[str]
 ) -> None:
