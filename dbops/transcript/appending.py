@@ -10,9 +10,8 @@ from dbops import conf
 from dbops.models import Job, TranscriptChunk
 from dbops.models.job import FINAL, FenceLostError
 from dbops.transcript.errors import first_error
-from dbops.transcript.reading import Lines, OctetLength
+from dbops.transcript.reading import Gap, Lines, OctetLength
 
-Gap = tuple[int, int]
 # More is taken away at once than must be, so that it does not happen with every row: this part of the limit.
 AT_ONCE = 50
 

@@ -5,20 +5,25 @@ POLL_S while Redis is silent. A viewer holds nothing but the number of its last 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
+
+from django.db import Error
 
 from dbops import conf
 from dbops.models import Job
+from dbops.models.away import is_away
 from dbops.models.job import FINAL
 from dbops.transcript.hub import Mailbox, hub
-from dbops.transcript.live import current_tail
-from dbops.transcript.pieces import Gap, Newest, Piece
-from dbops.transcript.reading import Lines, read_after
+from dbops.transcript.live import NO_TAIL, LinesCame, Tail, current_tail, heard
+from dbops.transcript.pieces import Newest, Piece
+from dbops.transcript.replaying import read_pieces
 from dbops.transcript.threads import beside_the_loop
+
+logger = logging.getLogger(__name__)
 
 # Without a message for this long the rows are read anyway: Redis may be away, or a message was dropped.
 POLL_S = 2.0
@@ -35,7 +40,6 @@ class Standing:
     state: str
     version: int
     last_line: int
-    gap: Gap
 
 
 class Broadcast:
@@ -47,17 +51,16 @@ class Broadcast:
         # What a viewer is sent at a change, in bytes; whoever makes it says so.
         self.weight = 0
         self.news = asyncio.Event()
-        self.tail = ""
+        self.tail = NO_TAIL
         self.tails = 0
         self.beats = 0
         self.version = -1
         self.state = ""
-        self.gap: Gap = None
         self.newest = Newest(0)
         self.failure: Exception | None = None
         self._begun = asyncio.Event()
         self._changed = False
-        self._told_at = self._woke_at = float("-inf")
+        self._told_at = self._woke_at = self._looked_at = float("-inf")
         self._task = asyncio.create_task(self._run())
 
     async def begun(self) -> None:
@@ -80,7 +83,8 @@ class Broadcast:
 
     def raise_failure(self) -> None:
         if self.failure is not None:
-            raise self.failure
+            # Of all viewers: each would add its own way to the traceback.
+            raise self.failure.with_traceback(None)
 
     # -- the one that listens
 
@@ -92,86 +96,96 @@ class Broadcast:
                 while self.state not in FINAL:
                     await self._listen(mailbox)
         except Exception as error:  # every viewer raises it
-            self.failure = error
+            self._fail(error)
         finally:
             self._begun.set()
             self.wake()
 
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        if not (isinstance(error, Error) and is_away(error)):
+            logger.exception("job %s cannot be told any more: an error of opsdash itself", self.job_id)
+
     async def _begin(self) -> None:
         standing = await _standing(self.job_id)
         self.newest = Newest(standing.last_line)
-        self.tail = await _tail(self.job_id)
+        tail = await _tail(self.job_id)
+        self.tail = tail if tail.after == standing.last_line and standing.state not in FINAL else NO_TAIL
+        self._looked_at = _time()
         self._stand(standing)
 
     async def _listen(self, mailbox: Mailbox) -> None:
         try:
-            async with asyncio.timeout(self._patience()):
+            async with asyncio.timeout(max(0.0, self._next_look() - _time())):
                 message = await mailbox.get()
         except TimeoutError:
             await self._look()
         else:
-            await self._hear(message)
-
-    def _patience(self) -> float:
-        """Until the rows are looked at: a while, or as long as a change has still to wait."""
-        return max(0.0, self._next_look() - _time())
+            await self._hear(heard(message))
 
     def _next_look(self) -> float:
-        return self._next_change() if self._changed else self._told_at + POLL_S
+        """A message may have been lost, also while others keep coming."""
+        poll = self._looked_at + POLL_S
+        return min(poll, self._next_change()) if self._changed else poll
 
     def _next_change(self) -> float:
         return self._told_at + max(CHANGES_S, self.weight * self.viewers / CHANGES_BYTES_S)
 
-    async def _hear(self, message: dict[str, Any]) -> None:
-        if message["kind"] == "lines":
-            self.gap = _gap(message["gap"])
-            await self._take(Piece(Lines.of(message), self.gap))
-        elif message["kind"] == "tail":
-            self._take_tail(message["text"])
+    async def _hear(self, message: LinesCame | Tail | None) -> None:
+        if isinstance(message, LinesCame):
+            await self._take(Piece(message.lines, message.gap))
+        elif isinstance(message, Tail):
+            await self._take_tail(message)
         else:
             self._changed = True
-        # A message may have been lost, also while others keep coming.
         if _time() >= self._next_look():
             await self._look()
 
     async def _take(self, piece: Piece) -> None:
         if piece.last <= self.newest.edge:
             return
-        if piece.leads_on_from(self.newest.edge):
-            self.newest.add(piece.behind(self.newest.edge))
-            self.wake()
-        else:
+        if not piece.leads_on_from(self.newest.edge):
             await self._look()
-
-    def _take_tail(self, text: str) -> None:
-        self.tail = text
-        self.tails += 1
+            return
+        self._add(piece.behind(self.newest.edge))
         self.wake()
+
+    def _add(self, piece: Piece) -> None:
+        """Whoever is told lines shows no unfinished one any more."""
+        self.newest.add(piece)
+        self.tail = NO_TAIL
+
+    async def _take_tail(self, tail: Tail) -> None:
+        if tail.after > self.newest.edge:
+            await self._look()
+        if tail.after == self.newest.edge:
+            self.tail = tail
+            self.tails += 1
+            self.wake()
 
     async def _look(self) -> None:
         """The state is read before the lines: what was written before the end is surely told before it."""
+        self._looked_at = _time()
         standing = await _standing(self.job_id)
         while self.newest.edge < standing.last_line:
-            some = await _lines(self.job_id, self.newest.edge)
+            some = await read_pieces(self.job_id, self.newest.edge)
             if not some:
                 # Retention has taken them away.
                 self.newest = Newest(standing.last_line)
-            for lines in some:
-                self.newest.add(Piece(lines, standing.gap))
+            for piece in some:
+                self._add(piece)
             self.wake()
-        self._stand(standing)
+        self._changed = standing.version != self.version
+        if standing.state in FINAL or (self._changed and _time() >= self._next_change()):
+            self._stand(standing)
+        elif _time() - self._woke_at >= conf.knob("STREAM_KEEPALIVE_S"):
+            self.beat()
 
     def _stand(self, standing: Standing) -> None:
-        self._changed, self._told_at, self.gap = False, _time(), standing.gap
-        if standing.version == self.version:
-            return self._beat_when_due()
+        self._changed, self._told_at = False, _time()
         self.version, self.state = standing.version, standing.state
         self._begun.set()
-        return self.wake()
-
-    def _beat_when_due(self) -> None:
-        if _time() - self._woke_at >= conf.knob("STREAM_KEEPALIVE_S"):
-            self.beat()
+        self.wake()
 
 
 class Broadcasts:
@@ -215,19 +229,14 @@ def broadcasts() -> Broadcasts:
     return _broadcasts.setdefault(asyncio.get_running_loop(), Broadcasts())
 
 
-def _gap(found: list[int] | None) -> Gap:
-    return (found[0], found[1]) if found else None
-
-
 def _time() -> float:
     return asyncio.get_running_loop().time()
 
 
 @beside_the_loop
 def _standing(job_id: int) -> Standing:
-    job = Job.objects.only("state", "version", "last_line", "gap_first", "gap_last").get(pk=job_id)
-    return Standing(job.state, job.version, job.last_line, job.gap)
+    state, version, last_line = Job.objects.values_list("state", "version", "last_line").get(pk=job_id)
+    return Standing(state, version, last_line)
 
 
 _tail = beside_the_loop(current_tail)
-_lines = beside_the_loop(read_after)

@@ -1,7 +1,8 @@
 """Following: replay from the rows, then live; no gap at the join, no line twice."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from dbops.models.job import FINAL
 from dbops.transcript.broadcast import Broadcast, broadcasts
@@ -48,18 +49,21 @@ async def follow(job_id: int, after: int, *, once: bool = False) -> AsyncGenerat
             # Looked at together, before anything is handed out: what comes meanwhile sets `news`.
             news, pieces = live.news, live.newest.behind(after)
             live.raise_failure()
+            is_behind = pieces is None
             if pieces is None:
-                pieces = await replays().behind(job_id, after, live.gap)
+                pieces = await replays().behind(job_id, after)
                 # What no row has any more was taken away for good.
                 after = after if pieces else live.newest.edge
-                for some in _portions(pieces):
-                    yield [*some]
-                    after = some[-1].last
+            portion = _portion(pieces)
+            is_behind = is_behind or len(portion) < len(pieces)
+            others, is_end = (None, False) if is_behind else (seen.others(), live.state in FINAL)
+            # While it is taken, which may last, nothing else is held.
+            del pieces
+            if portion:
+                after = portion[-1].last
+                yield [*portion]
+            if is_behind:
                 continue
-            others, is_end = seen.others(), live.state in FINAL
-            for some in _portions(pieces):
-                yield [*some]
-                after = some[-1].last
             if others is not None:
                 yield others
             if once or is_end:
@@ -67,17 +71,10 @@ async def follow(job_id: int, after: int, *, once: bool = False) -> AsyncGenerat
             await news.wait()
 
 
-def _portions(pieces: list[Piece]) -> Iterator[list[Piece]]:
-    portion: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        if portion and size + len(piece.event) > AT_ONCE_BYTES:
-            yield portion
-            portion, size = [], 0
-        portion.append(piece)
-        size += len(piece.event)
-    if portion:
-        yield portion
+def _portion(pieces: list[Piece]) -> list[Piece]:
+    """The first of them, one at least, that have no more than AT_ONCE_BYTES."""
+    sizes = accumulate(len(piece.event) for piece in pieces)
+    return [piece for piece, size in zip(pieces, sizes, strict=True) if size <= AT_ONCE_BYTES] or pieces[:1]
 
 
 class _Seen:
@@ -94,7 +91,7 @@ class _Seen:
         beats, self._beats = self._beats, live.beats
         if live.tails != self._tails:
             self._tails = live.tails
-            news.append(Tail(live.tail))
+            news.append(Tail(live.tail.text))
         if live.version != self._version:
             self._version = live.version
             news.append(Changed(live.version))

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from dbops.transcript.events import event
-from dbops.transcript.reading import Lines
+from dbops.transcript.reading import Gap, Lines
 
-Gap = tuple[int, int] | None
-# Who is further behind reads the rows.
-KEPT_BYTES = 1_000_000
+# In memory; who is further behind reads the rows.
+KEPT_BYTES = 2_000_000
+# A line as a text of its own takes about so much more than its letters.
+LINE_COST = 60
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,16 @@ class Piece:
     """Lines and the event that tells them. `gap`: (first, last) of those of the job that are not kept."""
 
     lines: Lines
-    gap: Gap = None
+    gap: Gap | None = None
 
     @property
     def last(self) -> int:
         return self.lines.last
+
+    @cached_property
+    def cost(self) -> int:
+        """In memory: the event, the same letters as lines, and what a line takes besides."""
+        return 2 * len(self.event) + LINE_COST * len(self.lines.lines)
 
     @cached_property
     def event(self) -> bytes:
@@ -53,10 +59,10 @@ class Newest:
     def add(self, piece: Piece) -> None:
         """It leads on from `edge`."""
         self._pieces.append(piece)
-        self._bytes += len(piece.event)
+        self._bytes += piece.cost
         self.edge = piece.last
         while self._bytes > KEPT_BYTES and len(self._pieces) > 1:
-            self._bytes -= len(self._pieces.popleft().event)
+            self._bytes -= self._pieces.popleft().cost
 
     def behind(self, after: int) -> list[Piece] | None:
         """The pieces behind line `after`; None where the first of them is in the rows alone."""

@@ -17,6 +17,10 @@ ROWS_AT_ONCE = 500
 ANY = 1 << 31
 
 
+# (first, last) of the lines of a job that are not kept.
+Gap = tuple[int, int]
+
+
 class OctetLength(Func):
     """Known without reading the text."""
 

@@ -158,11 +158,12 @@ class Recorder:
                 raise
         self._backlog.first_is_written()
         live.publish_lines(self.job_id, lines, self._kept.gap)
+        # Whoever hears of lines shows no unfinished one any more.
+        self._sent_tail = ""
         if self._kept.first_error_line != before.first_error_line:
             live.publish_change(self.job_id)
 
     def _publish_tail(self) -> None:
         tail = self._splitter.tail
-        if tail != self._sent_tail:
-            live.publish_tail(self.job_id, tail)
+        if tail != self._sent_tail and live.publish_tail(self.job_id, self._kept.last_line, tail):
             self._sent_tail = tail

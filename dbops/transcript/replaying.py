@@ -4,13 +4,22 @@ import asyncio
 from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
-from dbops.transcript.pieces import Gap, Piece
+from dbops.models import Job
+from dbops.transcript.pieces import Piece
 from dbops.transcript.reading import read_after
 from dbops.transcript.threads import beside_the_loop
 
 # Answers that are kept: each has some REPLAY_BYTES.
 KEPT = 16
-_read = beside_the_loop(read_after)
+
+
+@beside_the_loop
+def read_pieces(job_id: int, after: int) -> list[Piece]:
+    """Some pieces behind line `after`; empty where no row has one. The gap is read behind the rows: what was
+    taken away before they were read is then surely known to be."""
+    some = read_after(job_id, after)
+    gap = Job.objects.only("gap_first", "gap_last").get(pk=job_id).gap
+    return [Piece(lines, gap) for lines in some]
 
 
 class Replays:
@@ -19,12 +28,12 @@ class Replays:
     def __init__(self) -> None:
         self._answers: OrderedDict[tuple[int, int], asyncio.Task[list[Piece]]] = OrderedDict()
 
-    async def behind(self, job_id: int, after: int, gap: Gap) -> list[Piece]:
+    async def behind(self, job_id: int, after: int) -> list[Piece]:
         """The next pieces behind line `after`, not all of them; empty where no row has one."""
         key = job_id, after
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = asyncio.create_task(_pieces(job_id, after, gap))
+            answer = self._answers[key] = asyncio.create_task(read_pieces(job_id, after))
             answer.add_done_callback(lambda done: self._look_at(key, done))
         # Who asked first may leave; the others still wait for it.
         return await asyncio.shield(answer)
@@ -34,10 +43,6 @@ class Replays:
             self._answers.pop(key, None)
         while len(self._answers) > KEPT:
             self._answers.popitem(last=False)
-
-
-async def _pieces(job_id: int, after: int, gap: Gap) -> list[Piece]:
-    return [Piece(lines, gap) for lines in await _read(job_id, after)]
 
 
 _replays: WeakKeyDictionary[asyncio.AbstractEventLoop, Replays] = WeakKeyDictionary()

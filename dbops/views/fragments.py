@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -16,8 +17,8 @@ from dbops.transcript.threads import beside_the_loop
 FRESH_S = 1.0
 # Jobs and roles whose fragments are kept.
 KEPT = 32
-# Stands for the token of whoever is sent them.
-TOKEN = "token-of-the-viewer"  # noqa: S105
+# Stands for the token of whoever is sent them; another one in each process, so that no target can print it.
+TOKEN = f"token-of-the-viewer-{secrets.token_hex(16)}"
 
 
 @dataclass(frozen=True)

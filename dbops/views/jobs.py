@@ -1,19 +1,20 @@
+import time
 from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.db import connections
 from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
+from dbops import conf, launch
+from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs, roles_now
 from dbops.forms import CancelForm, JobsFilter
 from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
-from dbops.transcript.reading import Lines, read_after, read_between, with_gaps
+from dbops.transcript.reading import read_after, read_between, with_gaps
 from dbops.transcript.retention import end_of_text, removed_words
 from dbops.transcript.searching import search as search_lines
+from dbops.transcript.threads import beside_the_loop
 from dbops.views.answers import page_or_fragment
 
 # What may be looked for in a transcript, in characters.
@@ -114,31 +115,26 @@ async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
     found = await sync_to_async(job_or_404)(job_id)
     name = f"opsdash-job-{found.pk}.txt"
     return StreamingHttpResponse(
-        _all_lines(found.pk),
+        _all_lines(found.pk, (request.user.pk, request.session.session_key or "")),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _all_lines(job_id: int) -> AsyncIterator[str]:
-    after = 0
+async def _all_lines(job_id: int, who: tuple[int, str]) -> AsyncIterator[str]:
+    """A large one takes a slow client long: whether it still may have it is looked at as of a stream."""
+    after, looked_at = 0, time.monotonic()
     while some := await _read(job_id, after):
         yield "".join(line + "\n" for line in with_gaps(some, after))
         after = some[-1].last
+        if time.monotonic() - looked_at > conf.knob("STREAM_RECHECK_S"):
+            looked_at = time.monotonic()
+            if (await _roles_now([who]))[who] < Role.VIEWER:
+                yield "opsdash: you are signed out; the rest is not in this file.\n"
+                return
     yield await _end_of_text(job_id)
 
 
-@sync_to_async
-def _end_of_text(job_id: int) -> str:
-    try:
-        return end_of_text(job_id)
-    finally:
-        connections.close_all()
-
-
-@sync_to_async
-def _read(job_id: int, after: int) -> list[Lines]:
-    try:
-        return read_after(job_id, after)
-    finally:
-        connections.close_all()
+_read = beside_the_loop(read_after)
+_end_of_text = beside_the_loop(end_of_text)
+_roles_now = beside_the_loop(roles_now)

@@ -33,13 +33,15 @@ async def job_stream(request: OpsRequest, job_id: int) -> "EventStream":
     number as id, `tail` {"text"}, `end` {"state"}, `bye` {"why", "again_s"}. Every data line is one JSON
     document, so nothing that a target prints can forge an event. `?after=N` resumes behind line N.
 
-    A session that has STREAMS_PER_SESSION of them open already is told what there is, and to ask again."""
+    With `?once=1`, or where the session has STREAMS_PER_SESSION of them open already, it is told what there
+    is, and to ask again."""
     job = await sync_to_async(job_or_404)(job_id)
     await sync_to_async(connections.close_all)()
     viewer = Viewer(request.user.pk, request.session.session_key or "", request.role)
     # One token for the whole stream: a part of the page that stays the same is not told again.
     teller = _Teller(job.pk, request.role, get_token(request))
-    return EventStream(_until_away(_events(viewer, teller, job.pk, _after(request)), job.pk))
+    once = request.GET.get("once") == "1"
+    return EventStream(_until_away(_events(viewer, teller, job.pk, _after(request), once=once), job.pk))
 
 
 class EventStream(StreamingHttpResponse):
@@ -79,9 +81,11 @@ async def _until_away(events: AsyncGenerator[bytes], job_id: int) -> AsyncGenera
         yield event("bye", {"why": words(error)})
 
 
-async def _events(viewer: Viewer, teller: "_Teller", job_id: int, after: int) -> AsyncGenerator[bytes]:
+async def _events(
+    viewer: Viewer, teller: "_Teller", job_id: int, after: int, *, once: bool
+) -> AsyncGenerator[bytes]:
     with viewers().enter(viewer):
-        once, is_over = viewers().is_one_too_many(viewer), False
+        once, is_over = once or viewers().is_one_too_many(viewer), False
         async with aclosing(follow(job_id, after, once=once)) as all_news:
             async for news in all_news:
                 if viewer.bye:

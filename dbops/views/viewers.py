@@ -86,12 +86,12 @@ class Viewers:
             await asyncio.sleep(conf.knob("STREAM_RECHECK_S"))
             try:
                 await self.look()
-            except Error as error:
-                if not is_away(error):
-                    logger.exception("who may see a stream could not be read; it is tried again")
-                else:
-                    # The streams themselves notice it, and end.
+            except Exception as error:
+                # Nobody else would look again. Where our database is away, the streams themselves end.
+                if isinstance(error, Error) and is_away(error):
                     logger.warning("who may see a stream cannot be read, our database fails: %s", error)
+                else:
+                    logger.exception("who may see a stream could not be read; it is tried again")
 
     def _send_off(self, leaving: dict[Viewer, str]) -> None:
         for viewer, why in leaving.items():

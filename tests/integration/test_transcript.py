@@ -82,7 +82,7 @@ async def test_the_unfinished_line_is_heard_before_it_is_complete(make_job: Make
     job = await sync_to_async(make_job)()
     following_it = asyncio.create_task(collect(job.pk, until=lambda news: news == Tail("Applying x...")))
     while not following_it.done():
-        await sync_to_async(live.publish_tail)(job.pk, "Applying x...")
+        await sync_to_async(live.publish_tail)(job.pk, 0, "Applying x...")
         await asyncio.sleep(0.05)
     assert Tail("Applying x...") in following_it.result()
 

@@ -92,6 +92,7 @@ def events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
     port = port or ports.choose()
     argv = ["gunicorn", "-k", "opsdash.worker.Worker", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    argv += ["--graceful-timeout", "3"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *argv, "opsdash.asgi:application"],

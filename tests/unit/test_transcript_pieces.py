@@ -52,7 +52,7 @@ def test_what_is_kept_is_bounded() -> None:
     for _ in range(2000):
         newest.add(piece(newest.edge + 1, 100))
     assert newest._bytes <= pieces.KEPT_BYTES
-    assert sum(len(one.event) for one in newest._pieces) == newest._bytes
+    assert sum(one.cost for one in newest._pieces) == newest._bytes
     assert newest.behind(0) is None
 
 

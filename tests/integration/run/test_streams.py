@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,20 +231,25 @@ def test_many_who_come_back_at_once_get_all_and_the_job_goes_on(
     for number in range(0, 2000, 50):
         write(job, *(f"line {one} " + "x" * 500 for one in range(number + 1, number + 51)))
 
-    def come_back(after: int) -> list[str]:
-        with site.stream(address(job, after)) as events:
+    def come_back(after: int, cookies: dict[str, str]) -> list[str]:
+        with replace(site, cookies=cookies).stream(address(job, after)) as events:
             return [line.partition(" x")[0] for line in lines_of(events)]
 
     with ThreadPoolExecutor(40) as several:
         afters = [number % 500 for number in range(40)]
-        results = [several.submit(come_back, after) for after in afters]
+        cookies = [session_of(site, people["operator"]) for _ in afters]
+        results = [several.submit(come_back, *each) for each in zip(afters, cookies, strict=True)]
         write(job, "line 2001 x")
         change(job, state="succeeded", finished_at=timezone.now())
         found = [result.result() for result in results]
     whole = [f"line {one}" for one in range(1, 2002)]
-    # Some came when the browser had its four streams already: they were told what there was by then.
-    assert all(lines == whole[after : after + len(lines)] for after, lines in zip(afters, found, strict=True))
-    assert sum(len(lines) == 2001 - after for after, lines in zip(afters, found, strict=True)) >= 1
+    assert found == [whole[after:] for after in afters]
+
+
+def session_of(site: Web, person: User) -> dict[str, str]:
+    """Of a browser of its own."""
+    sign_in(site, person)
+    return dict(site.cookies)
 
 
 # Who is slow
@@ -253,8 +259,7 @@ def test_one_that_does_not_read_holds_up_nobody_and_misses_nothing(site: Web, jo
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     slow.connect(("127.0.0.1", site.port))
-    cookies = "; ".join(f"{name}={value}" for name, value in site.cookies.items())
-    slow.sendall(f"GET {address(job)} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n".encode())
+    slow.sendall(request_for(site, address(job)))
     slow.settimeout(30)
     heard = bytearray(slow.recv(100))
     with site.stream(address(job)) as events:
@@ -273,7 +278,74 @@ def test_one_that_does_not_read_holds_up_nobody_and_misses_nothing(site: Web, jo
     assert numbers == list(range(1, LINES + 1))
 
 
+# What is asked for once
+
+
+def test_who_asks_once_is_told_what_there_is(site: Web, job: Job) -> None:
+    write(job, "one", "two")
+    with site.stream(f"{address(job, after=1)}&once=1") as events:
+        told = list(events)
+    assert [kind for kind, _ in told] == ["lines", "tail", "fragments", "bye"]
+    change(job, state="succeeded", finished_at=timezone.now())
+    with site.stream(f"{address(job, after=2)}&once=1") as events:
+        assert [kind for kind, _ in events] == ["tail", "fragments", "end"]
+
+
+def test_words_of_a_target_are_never_taken_for_the_place_of_a_token(site: Web, job: Job) -> None:
+    change(job, outcome="boom token-of-the-viewer end")
+    with site.stream(address(job)) as events:
+        assert "boom token-of-the-viewer end" in first(events, "fragments")["html"]["job_state"]
+
+
+def test_a_download_ends_for_who_may_not_look_any_more(site: Web, people: dict[str, User], job: Job) -> None:
+    for number in range(0, LINES, 500):
+        write(job, *(f"line {one} " + "y" * 400 for one in range(number + 1, number + 501)))
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        slow.connect(("127.0.0.1", site.port))
+        slow.settimeout(30)
+        slow.sendall(request_for(site, f"{job.get_absolute_url()}transcript.txt"))
+        heard = bytearray(slow.recv(1000))
+        deactivated(people["operator"])
+        threading.Event().wait(1.5)
+        while not heard.endswith(b"\r\n0\r\n\r\n"):
+            heard += slow.recv(1_000_000)
+    assert b"opsdash: you are signed out; the rest is not in this file.\n" in heard
+    assert f"line {LINES} ".encode() not in heard
+
+
+def request_for(site: Web, path: str) -> bytes:
+    cookies = "; ".join(f"{name}={value}" for name, value in site.cookies.items())
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n".encode()
+
+
 # How they end
+
+
+def test_a_client_that_does_not_even_take_the_goodbye_holds_the_process_for_a_moment_only(
+    site: Web, job: Job
+) -> None:
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        stalled.connect(("127.0.0.1", site.port))
+        stalled.sendall(request_for(site, address(job)))
+        assert stalled.recv(100)
+        for number in range(0, LINES, 500):
+            write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
+        site.process.send_signal(signal.SIGTERM)
+        site.process.wait(10)
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_is_cut_after_half_a_minute(site: Web, job: Job) -> None:
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        stalled.connect(("127.0.0.1", site.port))
+        stalled.sendall(request_for(site, address(job)))
+        assert stalled.recv(100)
+        for number in range(0, LINES, 500):
+            write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
+        until(lambda: connections_to(site.port) == 0, "it is cut", seconds=60)
 
 
 def test_a_web_process_that_is_stopped_says_goodbye_to_every_stream(
@@ -322,11 +394,9 @@ def in_use() -> int:
 
 def test_a_client_that_sends_more_on_its_connection_harms_nothing(site: Web, job: Job) -> None:
     """Bytes behind the request are the next request's; the stream goes on."""
-    cookies = "; ".join(f"{name}={value}" for name, value in site.cookies.items())
-    request = f"GET {address(job)} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", site.port)) as client:
         client.settimeout(30)
-        client.sendall(request)
+        client.sendall(request_for(site, address(job)))
         heard = b""
         while b"event: fragments" not in heard:
             heard += client.recv(65536)
