@@ -131,13 +131,14 @@ class ScriptedServer:
 
     async def _stop(self) -> None:
         self.server.close()
+        # What was accepted just now gets its transport first: a task that never began would leave its socket
+        # open.
+        for _ in range(5):
+            await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        # A connection that was accepted just now closes its socket in the next rounds of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
         # A transport that is still sending would outlive the loop, and its socket would be left open.
         for writer in self.writers:
             writer.transport.abort()
