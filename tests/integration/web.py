@@ -90,6 +90,14 @@ def events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
+    with web_process(log, port=port, **env) as site:
+        sign_in(site, person)
+        yield site
+
+
+@contextmanager
+def web_process(log: Path, *, port: int = 0, **env: str) -> Iterator[Web]:
+    """Nobody is signed in."""
     port = port or ports.choose()
     argv = ["gunicorn", "-k", "opsdash.worker.Worker", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
     argv += ["--graceful-timeout", "3"]
@@ -104,9 +112,7 @@ def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
         )
     try:
         until(lambda: answers(port), f"the web process answers; see {log}")
-        site = Web(port, process, log)
-        sign_in(site, person)
-        yield site
+        yield Web(port, process, log)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

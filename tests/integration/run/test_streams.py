@@ -23,7 +23,7 @@ from dbops.redaction import Redactor
 from dbops.transcript.live import publish_change
 from dbops.transcript.recorder import Recorder
 from tests.integration.run.test_viewers_gone import connections_to
-from tests.integration.web import Web, sign_in, web
+from tests.integration.web import Web, sign_in, web, web_process
 from tests.integration.worker import children_of, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,13 +40,32 @@ def job(make_job: MakeJob) -> Job:
     return make_job(state="running", fence=1)
 
 
-@pytest.fixture
-def site(people: dict[str, User], tmp_path: Path) -> Iterator[Web]:
-    """Signed in as the operator."""
-    with web(tmp_path / "web.log", people["operator"], port=0, **QUICK) as site:
+@pytest.fixture(scope="module")
+def process(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One for all tests that leave it running."""
+    with web_process(tmp_path_factory.mktemp("web") / "web.log", port=0, **QUICK) as site:
         yield site
+    says_of_no_error(site)
+
+
+def says_of_no_error(site: Web) -> None:
     told = site.log.read_text()
     assert told.count("Traceback") == told.count("django.core.exceptions.PermissionDenied"), told
+
+
+@pytest.fixture
+def site(people: dict[str, User], process: Web) -> Web:
+    """Signed in as the operator."""
+    sign_in(process, people["operator"])
+    return process
+
+
+@pytest.fixture
+def ending(people: dict[str, User], tmp_path: Path) -> Iterator[Web]:
+    """As `site`, of a process that the test stops."""
+    with web(tmp_path / "web.log", people["operator"], port=0, **QUICK) as site:
+        yield site
+    says_of_no_error(site)
 
 
 def address(job: Job, after: int = 0) -> str:
@@ -323,17 +342,17 @@ def request_for(site: Web, path: str) -> bytes:
 
 
 def test_a_client_that_does_not_even_take_the_goodbye_holds_the_process_for_a_moment_only(
-    site: Web, job: Job
+    ending: Web, job: Job
 ) -> None:
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        stalled.connect(("127.0.0.1", site.port))
-        stalled.sendall(request_for(site, address(job)))
+        stalled.connect(("127.0.0.1", ending.port))
+        stalled.sendall(request_for(ending, address(job)))
         assert stalled.recv(100)
         for number in range(0, LINES, 500):
             write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
-        site.process.send_signal(signal.SIGTERM)
-        site.process.wait(10)
+        ending.process.send_signal(signal.SIGTERM)
+        ending.process.wait(10)
 
 
 @pytest.mark.slow
@@ -349,20 +368,20 @@ def test_a_client_that_takes_nothing_is_cut_after_half_a_minute(site: Web, job: 
 
 
 def test_a_web_process_that_is_stopped_says_goodbye_to_every_stream(
-    site: Web, people: dict[str, User], job: Job
+    ending: Web, people: dict[str, User], job: Job
 ) -> None:
     with ExitStack() as open_streams:
         streams = []
         for _ in range(20):
-            sign_in(site, people["operator"])
-            streams.append(open_streams.enter_context(site.stream(address(job))))
+            sign_in(ending, people["operator"])
+            streams.append(open_streams.enter_context(ending.stream(address(job))))
             first(streams[-1], "fragments")
-        site.process.send_signal(signal.SIGTERM)
+        ending.process.send_signal(signal.SIGTERM)
         heard = [list(events) for events in streams]
-        site.process.wait(5)
+        ending.process.wait(5)
     assert heard == [[("bye", {"why": "opsdash is being restarted"})]] * 20
-    assert site.process.returncode == 0
-    assert "Forcing close" not in site.log.read_text()
+    assert ending.process.returncode == 0
+    assert "Forcing close" not in ending.log.read_text()
 
 
 def test_an_open_stream_keeps_no_thread_and_no_connection(
