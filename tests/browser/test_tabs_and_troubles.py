@@ -171,19 +171,6 @@ def exactly_live(tab: Page) -> bool:
     return tab.locator("#connection_state").inner_text() == "live"
 
 
-def test_a_reload_in_the_middle_loses_and_doubles_nothing(
-    page: Page, opsdash: Stack, job: RunningJob
-) -> None:
-    sign_in(page, opsdash, "viewer")
-    open_job(page, opsdash, job)
-    for round_number in range(3):
-        state(page, "^live$")
-        job.write(*numbered(round_number * 10 + 1, round_number * 10 + 10))
-        has(page, numbered(1, round_number * 10 + 10))
-        page.reload()
-    has(page, numbered(1, 30))
-
-
 def test_a_network_that_is_cut_is_said_and_then_made_up_for(
     page: Page, context: BrowserContext, opsdash: Stack, job: RunningJob, tolerated: list[str]
 ) -> None:
@@ -226,7 +213,11 @@ def test_seconds_of_503_from_a_proxy_cost_nothing_but_time(
     state(page, "^live$")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["asked to stop", "killed"])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+    ids=["asked to stop", "killed"],
+)
 def test_a_server_that_is_restarted_in_mid_job_is_waited_for(
     page: Page, opsdash: Stack, job: RunningJob, tolerated: list[str], how: signal.Signals
 ) -> None:

@@ -153,6 +153,8 @@ def test_a_reload_in_the_middle_loses_and_doubles_nothing(page: Page, opsdash: S
     assert held_lines(page) == transcript_of(page, opsdash, job)
 
 
+# Fast, with lines that a test writes: test_tabs_and_troubles.
+@pytest.mark.slow
 def test_a_cut_network_loses_and_doubles_nothing(
     page: Page, context: BrowserContext, opsdash: Stack, tolerated: list[str]
 ) -> None:
@@ -172,6 +174,8 @@ def test_a_cut_network_loses_and_doubles_nothing(
     assert held_lines(page) == transcript_of(page, opsdash, job)
 
 
+# Fast, without a browser: tests/integration/run/test_own_database_away.py.
+@pytest.mark.slow
 def test_while_our_database_is_away_the_page_says_that_it_is_reconnecting_and_then_it_catches_up(
     page: Page, opsdash: Stack, tolerated: list[str]
 ) -> None:
@@ -282,7 +286,14 @@ def test_the_search_and_the_filter_live_in_the_url(page: Page, opsdash: Stack) -
     expect(page.get_by_label("Search:")).to_have_value("shop")
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs/", "/targets/blog/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        pytest.param("/jobs/", marks=pytest.mark.slow),
+        pytest.param("/targets/blog/", marks=pytest.mark.slow),
+    ],
+)
 def test_back_brings_the_whole_page_after_it_refreshed_itself(page: Page, opsdash: Stack, path: str) -> None:
     sign_in(page, opsdash, "viewer")
     expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
