@@ -114,11 +114,13 @@ window.opsdash = window.opsdash || {};
 
     // -- where the reader is
 
+    /** Any move upwards leaves the end, however small. A box that became higher moves by itself: that is none. */
     onScroll() {
+      const { isResized } = this.scroller;
       const by = this.scroller.read();
       if (!by) return;
-      if (this.scroller.isAtEnd) this.isFollowing = true;
-      else if (by < 0) this.isFollowing = false;
+      if (by < 0) this.isFollowing = this.isFollowing && isResized;
+      else if (this.scroller.isAtEnd) this.isFollowing = true;
       this.anchor = this.topItem();
       this.drawSoon();
     }

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.scripted import Answer, Request, ScriptedServer
@@ -352,3 +353,32 @@ def test_a_screen_reader_is_told_now_and_then_not_each_line(page: Page, server: 
     shown(page, 21, "more 19")
     expect(summary).to_have_text("1 line. Last: first")
     expect(summary).to_have_text("21 lines. Last: more 19", timeout=15_000)
+
+
+@pytest.mark.parametrize("step", [1, 5, 15])
+def test_however_slowly_one_scrolls_up_the_end_is_left(page: Page, server: ScriptedServer, step: int) -> None:
+    server.lines = numbered(1, 1000)
+    visit(page, server, lines=server.lines)
+    shown(page, 1000, "line 1000")
+    page.locator("#transcript").hover()
+    for _ in range(3):
+        page.mouse.wheel(0, -step)
+        page.wait_for_timeout(50)
+    seen = first_seen(page)
+    server.publish(*numbered(1001, 1003))
+    expect(page.get_by_role("button", name="3 new lines")).to_be_visible()
+    assert first_seen(page) == seen
+    page.mouse.wheel(0, 1000)
+    shown(page, 1003, "line 1003")
+    server.publish("line 1004")
+    shown(page, 1004, "line 1004")
+
+
+def test_a_box_that_becomes_higher_still_follows(page: Page, server: ScriptedServer) -> None:
+    server.lines = numbered(1, 1000)
+    visit(page, server, lines=server.lines)
+    shown(page, 1000, "line 1000")
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.wait_for_timeout(200)
+    server.publish("line 1001")
+    shown(page, 1001, "line 1001")
