@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.scripted import ScriptedServer
-from tests.browser.viewing import line, notice, numbered, shown, visit, visit_end
+from tests.browser.scripted import ScriptedServer, ShownStep, steps_fragment
+from tests.browser.viewing import line, notice, numbered, scroll_to_the_top, shown, visit, visit_end
 from tests.browser.waiting import eventually
 
 
@@ -117,3 +117,12 @@ def test_of_a_job_that_ended_no_line_comes_any_more(
     visit_end(page, server, 1000, anchor=anchor, is_running=False)
     notice(page, rf"^{said} is not there\.$")
     shown(page, 1000, "line 1000")
+
+
+def test_a_link_to_a_step_leads_there_as_often_as_it_is_clicked(page: Page, server: ScriptedServer) -> None:
+    visit_end(page, server, 1000, steps=steps_fragment(ShownStep("a.0001_initial", 300)))
+    for _ in range(3):
+        page.locator("#job_steps a").click()
+        shown(page, 300, "line 300")
+        scroll_to_the_top(page)
+    assert page.url.endswith("/#L300")
