@@ -146,11 +146,16 @@ window.opsdash = window.opsdash || {};
     /** To a line, wherever it is: its group is opened, and it is loaded when it is in sight. */
     goTo(number) {
       const group = this.groups.of(number);
-      if (group) this.groups.set(group, true);
+      if (group && !group.isOpen) this.open(group);
       this.isFollowing = false;
       this.anchor = { item: { kind: 'line', number }, delta: -this.boxHeight / 3, isJump: true };
       this.element.scrollIntoView({ block: 'nearest' });
       this.drawSoon();
+    }
+
+    open(group) {
+      this.groups.set(group, true);
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
     }
 
     isInSight(number) {
