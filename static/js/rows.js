@@ -19,6 +19,7 @@ window.opsdash = window.opsdash || {};
     constructor() {
       this.element = make('div', 'line');
       this.number = make('a', 'line__number', this.element);
+      this.number.tabIndex = -1; // see keys.js
       this.time = null;
       this.text = make('span', 'line__text', this.element);
       this.shown = null;
@@ -124,6 +125,7 @@ window.opsdash = window.opsdash || {};
       this.element = make('div', 'group');
       this.button = make('button', 'group__toggle', this.element);
       this.button.type = 'button';
+      this.button.tabIndex = -1;
       this.name = make('span', 'group__name', this.button);
       this.status = make('span', 'status', this.button);
       this.time = make('time', 'group__time', this.button);

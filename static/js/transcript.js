@@ -2,7 +2,7 @@
 // The transcript as a list that only shows what is in sight: it puts together what the files beside this one do.
 window.opsdash = window.opsdash || {};
 {
-  const { make, Geometry, Groups, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
+  const { make, Geometry, Groups, Keys, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
   const SPARE_PX = 240; // above and below what is in sight
   const MOST_ELEMENTS = 900;
 
@@ -23,6 +23,7 @@ window.opsdash = window.opsdash || {};
       this.build();
       this.words = new Words(this);
       this.target = new Target(this);
+      this.keys = new Keys(this);
       this.loader = new Loader(element.dataset.lines, this.store, {
         came: () => this.drawSoon(),
         say: (words) => this.words.notify('load', words),
