@@ -4,6 +4,7 @@
   const FIRST_WAIT_S = 0.5;
   const LONGEST_WAIT_S = 10;
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
+  const ANSWER_S = 5; // so long a page that asks every few seconds waits before it says that nobody answers
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
   const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
   const TOKEN = /name="csrfmiddlewaretoken" value="\w*"/g; // each answer has another one for the same form
@@ -68,7 +69,14 @@
 
     listen() {
       if (this.everyS !== null && now() - this.openedAt > STAYS_S) this.stay();
+      if (this.everyS !== null && now() - this.heardAt > ANSWER_S) this.doubt();
       this.listenForSilence();
+    }
+
+    /** Nobody answers: what the page shows is not current to these seconds any more. */
+    doubt() {
+      this.everyS = null;
+      this.say('reconnecting');
     }
 
     /** The server keeps this connection again. */

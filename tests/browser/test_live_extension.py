@@ -218,6 +218,20 @@ def test_a_page_among_many_that_loses_its_server_does_not_look_live(
     state(page, "reconnecting")
 
 
+def test_a_page_among_many_whose_question_is_not_answered_does_not_look_live(
+    page: Page, server: ScriptedServer
+) -> None:
+    server.always = snapshot
+    visit(page, server)
+    state(page, "^live, every 0.3 s$")
+    server.slow["/stream/"] = 8
+    state(page, "^reconnecting$")
+    asked = len(server.asked)
+    del server.slow["/stream/"]
+    state(page, "^live, every 0.3 s$")
+    assert len(server.asked) > asked
+
+
 def test_a_hidden_page_among_many_rests_and_comes_back(page: Page, server: ScriptedServer) -> None:
     server.always = snapshot
     visit(page, server)
