@@ -6,6 +6,11 @@ window.opsdash = window.opsdash || {};
   const SLICE = 65_536; // characters that are read at once
   const SLICE_MS = 12; // of work, before the page may draw
 
+  /** A question or its answer did not come through. By its place, since its kind is that of our own mistakes too. */
+  class LostLine extends Error {}
+
+  const lost = (error) => { throw new LostLine(error.message); };
+
   /** Feed it decoded text in any slices; it calls onEvent({event, data, id}) for each complete event. */
   class EventReader {
     constructor(onEvent) {
@@ -70,7 +75,7 @@ window.opsdash = window.opsdash || {};
       const reader = body.getReader();
       this.workedSince = performance.now();
       for (;;) {
-        const { done, value } = await reader.read();
+        const { done, value } = await reader.read().catch(lost);
         if (done || !this.isOurs()) return;
         this.onSign();
         await this.take(decoder.decode(value, { stream: true }));
@@ -91,6 +96,8 @@ window.opsdash = window.opsdash || {};
     }
   }
 
+  window.opsdash.LostLine = LostLine;
+  window.opsdash.lost = lost;
   window.opsdash.EventReader = EventReader;
   window.opsdash.BodyReader = BodyReader;
 }

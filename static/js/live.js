@@ -1,6 +1,7 @@
 'use strict';
 // An htmx extension: <div hx-ext="live" live-url="…" data-after="N"> owns one stream while it is on the page and seen.
 {
+  const { LostLine, lost } = window.opsdash;
   const FIRST_WAIT_S = 0.5;
   const LONGEST_WAIT_S = 10;
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
@@ -184,7 +185,7 @@
       } catch (error) {
         // Whatever broke the line, the answer is the same; an aborted one is not ours any more.
         if (this.controller === controller) this.later();
-        if (!isNetworkError(error)) throw error;
+        if (!(error instanceof LostLine)) throw error;
       }
     }
 
@@ -202,7 +203,7 @@
         credentials: 'same-origin',
         redirect: 'manual',
         headers: { Accept: 'text/event-stream' },
-      });
+      }).catch(lost);
     }
 
     /** null: read it; a final state; or 'again'. */
@@ -237,7 +238,16 @@
 
     // -- what it brings
 
-    take({ event, data }) {
+    /** A mistake in one of them is told, and is no reason to leave the line: the next ones may be in order. */
+    take(event) {
+      try {
+        this.obeyEvent(event);
+      } catch (error) {
+        window.reportError(error);
+      }
+    }
+
+    obeyEvent({ event, data }) {
       const handler = Object.hasOwn(this.takers, event) ? this.takers[event] : null;
       if (!handler) return;
       if (now() - this.openedAt > STEADY_S) this.failures = 0;
@@ -258,8 +268,8 @@
       for (const [id, content] of Object.entries(html)) {
         const seen = content.replace(TOKEN, '');
         if (this.shown.get(id) === seen) continue;
-        this.shown.set(id, seen);
         swap(id, content);
+        this.shown.set(id, seen);
       }
     }
 
@@ -303,10 +313,6 @@
   /** Lines that are not kept are not missing. */
   function covers(gap, first, last) {
     return gap !== null && gap[0] <= first && last <= gap[1];
-  }
-
-  function isNetworkError(error) {
-    return error instanceof TypeError || error.name === 'AbortError' || error.name === 'NetworkError';
   }
 
   function swap(id, content) {

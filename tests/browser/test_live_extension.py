@@ -424,6 +424,36 @@ def test_an_unknown_event_is_ignored(page: Page, server: ScriptedServer) -> None
     eventually(page, lambda: raw_lines(page) == ["one"])
 
 
+def test_a_mistake_of_ours_is_told_and_is_no_broken_line(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("page error: a mistake of ours")
+    told: list[str] = []
+    page.on("pageerror", lambda error: told.append(error.message))
+    visit(page, server)
+    state(page, "^live$")
+    page.evaluate("() => { htmx.swap = () => { throw new TypeError('a mistake of ours'); }; }")
+    server.fragments(job_state='<section id="job_state">running</section>')
+    server.publish("one")
+    eventually(page, lambda: raw_lines(page) == ["one"])
+    assert told == ["a mistake of ours"]
+    state(page, "^live$")
+    assert server.asked == [0]
+
+
+def test_lines_that_cannot_be_understood_are_told_and_asked_for_again(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("page error: .*JSON")
+    visit(page, server)
+    state(page, "^live$")
+    server.raw('event: lines\ndata: {"first": 1, "lines": [\n\n')
+    server.publish("one", "two")
+    server.say("lines", {"first": 4, "at": 0, "lines": ["four"]})
+    eventually(page, lambda: server.asked == [0, 2])
+    eventually(page, lambda: raw_lines(page) == ["one", "two"])
+
+
 def test_fragments_are_swapped_through_htmx(page: Page, server: ScriptedServer) -> None:
     server.pages["/more/"] = lambda request: Answer(body="<b>from the server</b>")
     visit(page, server)
