@@ -162,6 +162,30 @@ def test_who_is_signed_out_is_told_to_reload(
     visit_end(page, server, 10_000)
     scroll_to_the_top(page)
     notice(page, r"could not be loaded: reload the page\.$")
+    # The same question would get the same answer: it is not asked again, wherever one goes.
+    scroll(page, 5000 * ROW_PX)
+    page.wait_for_timeout(1500)
+    scroll(page, 10_000 * ROW_PX)
+    shown(page, 10_000, "line 10000")
+    scroll_to_the_top(page)
+    page.wait_for_timeout(2500)
+    assert len(server.asked_for("/lines/")) == 1
+    notice(page, r"could not be loaded: reload the page\.$")
+
+
+def test_a_mistake_of_ours_in_what_was_loaded_is_told(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("page error: a mistake of ours")
+    told: list[str] = []
+    page.on("pageerror", lambda error: told.append(error.message))
+    visit_end(page, server, 10_000)
+    page.evaluate(
+        "() => { opsdash.transcript.store.setGap = () => { throw new TypeError('a mistake of ours'); }; }"
+    )
+    scroll_to_the_top(page)
+    eventually(page, lambda: told == ["a mistake of ours"])
+    notice(page, r"could not be loaded")
 
 
 def test_lines_that_are_not_kept_are_one_row(page: Page, server: ScriptedServer) -> None:
