@@ -334,6 +334,86 @@ def test_a_hidden_tab_holds_no_stream_and_misses_nothing(page: Page, server: Scr
     assert server.asked == [0, 5]
 
 
+STATE = '<section id="job_state" data-title="{0}: migrate" data-favicon="/static/img/favicon-{0}.svg">{0}</section>'
+
+
+def test_a_hidden_tab_asks_now_and_then_and_learns_how_the_job_ended(
+    page: Page, server: ScriptedServer
+) -> None:
+    visit(page, server, extra='live-hidden="0.5"')
+    state(page, "^live$")
+    set_hidden(page, True)
+    state(page, r"^paused \(tab hidden\)$")
+    eventually(page, lambda: not server.streams)
+    server.publish("one")
+    server.fragments(job_state=STATE.format("running"))
+    expect(page).to_have_title("running: migrate")
+    eventually(page, lambda: raw_lines(page) == ["one"])
+    state(page, r"^paused \(tab hidden\)$")
+    eventually(page, lambda: len(server.asked) >= 4)
+    assert not server.streams
+    server.fragments_shown["job_state"] = STATE.format("failed")
+    server.end("failed")
+    state(page, "^ended$")
+    expect(page).to_have_title("failed: migrate")
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", "/static/img/favicon-failed.svg")
+    asked = len(server.asked)
+    set_hidden(page, False)
+    page.wait_for_timeout(1200)
+    assert len(server.asked) == asked
+    assert [("once" in each) for each in server.asked_for("/stream/")] == [False, *[True] * (asked - 1)]
+
+
+def test_a_hidden_tab_that_is_refused_or_not_answered_goes_on_asking_and_stays_paused(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("status of 503|ERR_CONNECTION_RESET|ERR_INCOMPLETE|ERR_EMPTY_RESPONSE")
+
+    async def broken(stream: Stream, after: int) -> None:
+        stream.event("lines", {"first": 7, "at": 0, "lines": ["too late"]}, 7)
+        stream.close()
+
+    visit(page, server, extra='live-hidden="0.3"')
+    state(page, "^live$")
+    server.next.extend([Answer(503), broken, Answer(503)])
+    set_hidden(page, True)
+    eventually(page, lambda: len(server.asked) >= 5)
+    state(page, r"^paused \(tab hidden\)$")
+    set_hidden(page, False)
+    state(page, "^live$")
+    server.publish("one")
+    eventually(page, lambda: raw_lines(page) == ["one"])
+
+
+def test_a_hidden_tab_lets_go_of_a_server_that_does_not_keep_it_short(
+    page: Page, server: ScriptedServer
+) -> None:
+    async def endless(stream: Stream, after: int) -> None:
+        stream.event("lines", {"first": 1, "at": 0, "lines": ["one"]}, 1)
+
+    visit(page, server, extra='live-hidden="0.3" live-silence="2"')
+    state(page, "^live$")
+    server.lines = ["one"]
+    server.next.append(endless)
+    set_hidden(page, True)
+    eventually(page, lambda: len(server.asked) == 2)
+    eventually(page, lambda: len(server.asked) == 3)
+    state(page, r"^paused \(tab hidden\)$")
+
+
+def test_a_hidden_tab_whose_session_ends_says_so(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("status of 401")
+    visit(page, server, extra='live-hidden="0.3"')
+    state(page, "^live$")
+    server.always = Answer(401)
+    set_hidden(page, True)
+    state(page, "^signed out: reload to log in$")
+    page.wait_for_timeout(700)
+    assert len(server.asked) == 2
+
+
 def test_a_tab_that_starts_hidden_waits(page: Page, server: ScriptedServer) -> None:
     page.add_init_script(
         "Object.defineProperty(document, 'visibilityState', {configurable: true, value: 'hidden'})"
