@@ -11,7 +11,7 @@ window.opsdash = window.opsdash || {};
 
   const lost = (error) => { throw new LostLine(error.message); };
 
-  /** Feed it decoded text in any slices; it calls onEvent({event, data, id}) for each complete event. */
+  /** Feed it decoded text in any slices; it calls onEvent({event, data}) for each complete event. Lines carry their own numbers: `id:` is not read. */
   class EventReader {
     constructor(onEvent) {
       this.onEvent = onEvent;
@@ -23,7 +23,6 @@ window.opsdash = window.opsdash || {};
     clear() {
       this.event = 'message';
       this.data = [];
-      this.id = null;
     }
 
     push(text) {
@@ -50,14 +49,13 @@ window.opsdash = window.opsdash || {};
       const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
       if (field === 'event') this.event = value;
       else if (field === 'data') this.data.push(value);
-      else if (field === 'id') this.id = value;
       return undefined;
     }
 
     dispatch() {
-      const { event, data, id } = this;
+      const { event, data } = this;
       this.clear();
-      if (data.length) this.onEvent({ event, data: data.join('\n'), id });
+      if (data.length) this.onEvent({ event, data: data.join('\n') });
     }
   }
 

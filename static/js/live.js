@@ -311,8 +311,7 @@
       this.tell('transcript:tail', { text });
     }
 
-    takeEnd({ title }) {
-      if (title) document.title = title;
+    takeEnd() {
       this.finish('ended');
     }
 
