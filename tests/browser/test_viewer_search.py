@@ -202,7 +202,9 @@ def test_a_hit_far_inside_of_a_very_long_line_can_be_seen(page: Page, server: Sc
     said(page, "1 of 3")
     expect(line(page, 1).locator("mark")).to_have_text("needle")
     expect(line(page, 1).locator("mark.ansi-fg-1")).to_be_in_viewport()
-    expect(begin).to_have_text(re.compile(r"^\(4,940 characters\) …x{60}needley+… \([\d,]+ more characters\)$"))
+    expect(begin).to_have_text(
+        re.compile(r"^\(4,940 characters\) …x{60}needley+… \([\d,]+ more characters\)$")
+    )
     page.keyboard.press("Enter")
     said(page, "2 of 3")
     expect(begin).to_have_text(re.compile(r"^x+… \([\d,]+ more characters\)$"))
