@@ -11,7 +11,8 @@ window.opsdash = window.opsdash || {};
 
   const lost = (error) => { throw new LostLine(error.message); };
 
-  /** Feed it decoded text in any slices; it calls onEvent({event, data}) for each complete event. Lines carry their own numbers: `id:` is not read. */
+  /** Feed it decoded text in any slices; it calls onEvent({event, data}) for each complete event. Lines carry their own
+   * numbers: `id:` is not read. */
   class EventReader {
     constructor(onEvent) {
       this.onEvent = onEvent;

@@ -329,7 +329,10 @@ def test_a_hidden_tab_holds_no_stream_and_misses_nothing(page: Page, server: Scr
     assert server.asked == [0, 5]
 
 
-STATE = '<section id="job_state" data-title="{0}: migrate" data-favicon="/static/img/favicon-{0}.svg">{0}</section>'
+STATE = (
+    '<section id="job_state" data-title="{0}: migrate" data-favicon="/static/img/favicon-{0}.svg">{0}'
+    "</section>"
+)
 
 
 def test_a_hidden_tab_asks_now_and_then_and_learns_how_the_job_ended(
