@@ -3,6 +3,7 @@
 window.opsdash = window.opsdash || {};
 {
   const LONGEST_SHOWN = 4000; // characters of a line
+  const BEFORE_HIT = 60; // characters that are shown before what was searched, where the line begins later
 
   // CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
   const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])|\u009b[0-?]*[ -/]*[@-~]/g;
@@ -72,9 +73,52 @@ window.opsdash = window.opsdash || {};
 
   /** What a terminal would leave of a line, as [{text, classes}]. `classes` is one string, "" for none. */
   const runs = (raw) => {
+    const last = lastOf(raw);
+    const found = parse(last.slice(0, LONGEST_SHOWN));
+    const more = last.length - LONGEST_SHOWN;
+    if (more > 0) found.push(moreOf(more));
+    return found;
+  };
+
+  /** The same; of a line that is longer than is shown so much that what is searched can be seen. */
+  const runsAround = (raw, pattern) => {
+    const from = beginFor(raw, pattern);
+    return from ? partOf(parse(lastOf(raw)), from) : runs(raw);
+  };
+
+  /** Where to begin so that what is searched can be seen: 0 where it is seen from the beginning, too. */
+  const beginFor = (raw, pattern) => {
+    const last = lastOf(raw);
+    if (last.length <= LONGEST_SHOWN) return 0;
+    const [hit] = textOf(parse(last)).matchAll(pattern);
+    const shown = textOf(parse(last.slice(0, LONGEST_SHOWN)));
+    return hit && hit.index + hit[0].length > shown.length ? Math.max(0, hit.index - BEFORE_HIT) : 0;
+  };
+
+  /** A carriage return leads back to the beginning of the line. */
+  const lastOf = (raw) => {
     const whole = raw.replace(/\r+$/, '');
-    const last = whole.slice(whole.lastIndexOf('\r') + 1);
-    const shown = last.slice(0, LONGEST_SHOWN);
+    return whole.slice(whole.lastIndexOf('\r') + 1);
+  };
+
+  const textOf = (found) => found.map((run) => run.text).join('');
+
+  const moreOf = (count) => ({ text: `… (${count.toLocaleString('en')} more characters)`, classes: '' });
+
+  const partOf = (found, from) => {
+    const part = [{ text: `(${from.toLocaleString('en')} characters) …`, classes: '' }];
+    let start = 0;
+    for (const { text, classes } of found) {
+      const piece = text.slice(Math.max(0, from - start), Math.max(0, from + LONGEST_SHOWN - start));
+      if (piece) part.push({ text: piece, classes });
+      start += text.length;
+    }
+    const more = start - from - LONGEST_SHOWN;
+    if (more > 0) part.push(moreOf(more));
+    return part;
+  };
+
+  const parse = (shown) => {
     const found = [];
     const look = new Look();
     let start = 0;
@@ -85,8 +129,6 @@ window.opsdash = window.opsdash || {};
       if (parameters) look.obey(parameters[1]);
     }
     add(found, shown.slice(start), look);
-    const more = last.length - shown.length;
-    if (more) found.push({ text: `… (${more.toLocaleString('en')} more characters)`, classes: '' });
     return found;
   };
 
@@ -98,7 +140,7 @@ window.opsdash = window.opsdash || {};
     else found.push({ text: clean(text), classes });
   };
 
-  const plain = (raw) => runs(raw).map((run) => run.text).join('');
+  const plain = (raw) => textOf(runs(raw));
 
-  window.opsdash.ansi = { runs, plain };
+  window.opsdash.ansi = { runs, runsAround, plain };
 }

@@ -6,7 +6,13 @@ window.opsdash = window.opsdash || {};
   const SLICE = 65_536; // characters that are read at once
   const SLICE_MS = 12; // of work, before the page may draw
 
-  /** Feed it decoded text in any slices; it calls onEvent({event, data, id}) for each complete event. */
+  /** A question or its answer did not come through. By its place, since its kind is that of our own mistakes too. */
+  class LostLine extends Error {}
+
+  const lost = (error) => { throw new LostLine(error.message); };
+
+  /** Feed it decoded text in any slices; it calls onEvent({event, data}) for each complete event. Lines carry their own
+   * numbers: `id:` is not read. */
   class EventReader {
     constructor(onEvent) {
       this.onEvent = onEvent;
@@ -18,7 +24,6 @@ window.opsdash = window.opsdash || {};
     clear() {
       this.event = 'message';
       this.data = [];
-      this.id = null;
     }
 
     push(text) {
@@ -45,14 +50,13 @@ window.opsdash = window.opsdash || {};
       const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
       if (field === 'event') this.event = value;
       else if (field === 'data') this.data.push(value);
-      else if (field === 'id') this.id = value;
       return undefined;
     }
 
     dispatch() {
-      const { event, data, id } = this;
+      const { event, data } = this;
       this.clear();
-      if (data.length) this.onEvent({ event, data: data.join('\n'), id });
+      if (data.length) this.onEvent({ event, data: data.join('\n') });
     }
   }
 
@@ -70,7 +74,7 @@ window.opsdash = window.opsdash || {};
       const reader = body.getReader();
       this.workedSince = performance.now();
       for (;;) {
-        const { done, value } = await reader.read();
+        const { done, value } = await reader.read().catch(lost);
         if (done || !this.isOurs()) return;
         this.onSign();
         await this.take(decoder.decode(value, { stream: true }));
@@ -91,6 +95,8 @@ window.opsdash = window.opsdash || {};
     }
   }
 
+  window.opsdash.LostLine = LostLine;
+  window.opsdash.lost = lost;
   window.opsdash.EventReader = EventReader;
   window.opsdash.BodyReader = BodyReader;
 }

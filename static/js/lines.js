@@ -120,18 +120,6 @@ window.opsdash = window.opsdash || {};
       this.count -= block.count;
       this.characters -= block.characters;
     }
-
-    /** The numbers of all lines in memory, in order. */
-    numbers() {
-      const indexes = [...this.blocks.keys()].sort((one, other) => one - other);
-      return indexes.flatMap((index) => Object.keys(this.blocks.get(index).lines)
-        .map((place) => index * BLOCK + Number(place) + 1));
-    }
-
-    /** All lines in memory, in order. */
-    held() {
-      return this.numbers().map((number) => this.get(number));
-    }
   }
 
   window.opsdash.LineStore = LineStore;

@@ -21,6 +21,7 @@ window.opsdash = window.opsdash || {};
       this.range = null;
       window.addEventListener('hashchange', () => this.obeyAddress());
       transcript.element.addEventListener('click', (event) => this.onClick(event));
+      document.addEventListener('click', (event) => this.onLink(event));
     }
 
     has(number) {
@@ -56,6 +57,13 @@ window.opsdash = window.opsdash || {};
       const from = event.shiftKey && this.range?.[0] > 0 ? this.range[0] : number;
       this.transcript.stay();
       this.set([Math.min(from, number), Math.max(from, number)]);
+    }
+
+    /** A link to where the address leads already changes no address, and still leads there. */
+    onLink(event) {
+      const link = event.target.closest('a[href^="#L"]');
+      if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+      if (link.hash === window.location.hash) this.obeyAddress();
     }
 
     say() {

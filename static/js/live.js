@@ -1,9 +1,13 @@
 'use strict';
 // An htmx extension: <div hx-ext="live" live-url="…" data-after="N"> owns one stream while it is on the page and seen.
 {
+  const { LostLine, lost } = window.opsdash;
   const FIRST_WAIT_S = 0.5;
   const LONGEST_WAIT_S = 10;
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
+  const ANSWER_S = 5; // so long a page that asks every few seconds waits before it says that nobody answers
+  const HIDDEN_S = 30; // a tab that is not seen asks so often how the job stands, for its title and icon
+  const GLANCE_S = 10; // and holds no answer open for longer
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
   const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
   const TOKEN = /name="csrfmiddlewaretoken" value="\w*"/g; // each answer has another one for the same form
@@ -16,6 +20,7 @@
       this.url = element.getAttribute('live-url');
       this.last = Number.parseInt(element.dataset.after, 10) || 0;
       this.silenceS = Number.parseFloat(element.getAttribute('live-silence')) || SILENCE_S;
+      this.hiddenS = Number.parseFloat(element.getAttribute('live-hidden')) || HIDDEN_S;
       this.view = new window.opsdash.StateView();
       this.shown = new Map();
       this.failures = 0;
@@ -44,20 +49,22 @@
       if (document.visibilityState === 'hidden') this.pause();
       else if (this.state === null || this.state === 'paused') {
         this.failures = 0;
+        this.state = null;
         this.connect();
       }
     }
 
+    /** No stream; now and then a short question. Whatever comes of it, this is where it ends. */
     pause() {
       if (this.isFinal()) return;
       this.drop();
       this.everyS = null;
+      this.timer = setTimeout(() => this.connect(), 1000 * this.hiddenS);
       this.say('paused');
     }
 
     lostLine() {
-      if (this.isFinal() || this.state === 'paused') return;
-      this.later();
+      if (!this.isFinal()) this.later();
     }
 
     tick() {
@@ -67,8 +74,20 @@
     }
 
     listen() {
+      if (this.isPaused()) return this.listenBriefly();
       if (this.everyS !== null && now() - this.openedAt > STAYS_S) this.stay();
-      this.listenForSilence();
+      if (this.everyS !== null && now() - this.heardAt > ANSWER_S) this.doubt();
+      return this.listenForSilence();
+    }
+
+    listenBriefly() {
+      if (now() - this.askedAt > Math.min(GLANCE_S, this.silenceS)) this.pause();
+    }
+
+    /** Nobody answers: what the page shows is not current to these seconds any more. */
+    doubt() {
+      this.everyS = null;
+      this.say('reconnecting');
     }
 
     /** The server keeps this connection again. */
@@ -95,6 +114,10 @@
       return this.due !== null;
     }
 
+    isPaused() {
+      return this.state === 'paused';
+    }
+
     isFinal() {
       return FINAL.includes(this.state);
     }
@@ -114,23 +137,25 @@
     }
 
     later(seconds) {
+      if (this.isPaused()) return this.pause();
       this.drop();
       this.everyS = null;
       const longest = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.failures);
       this.failures += 1;
       const wait = seconds === undefined ? longest * (0.5 + Math.random() / 2) : seconds;
       this.due = now() + wait;
-      this.say('reconnecting', Math.ceil(wait));
+      return this.say('reconnecting', Math.ceil(wait));
     }
 
     /** It is no failure, and what the page shows is current to these seconds. */
     againEvery(seconds) {
+      if (this.isPaused()) return this.pause();
       this.drop();
       this.everyS = seconds;
       this.failures = 0;
       this.due = now() + seconds;
       this.timer = setTimeout(() => this.connect(), 1000 * seconds);
-      this.say('every', seconds);
+      return this.say('every', seconds);
     }
 
     finish(state) {
@@ -160,23 +185,25 @@
       this.drop();
       const controller = new AbortController();
       this.controller = controller;
+      this.askedAt = now();
       this.heardAt = now();
       this.openedAt = Infinity;
       this.hadTail = false;
-      if (this.everyS === null) this.say(this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
+      const isQuiet = this.everyS !== null || this.isPaused();
+      if (!isQuiet) this.say(this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
       try {
         const response = await this.ask(controller.signal);
         if (this.controller !== controller) return;
         const verdict = this.judge(response);
         if (verdict) return this.obey(verdict);
         this.openedAt = now();
-        if (this.everyS === null) this.opened();
+        if (this.everyS === null && !this.isPaused()) this.opened();
         await this.read(response, controller);
         if (this.controller === controller) this.later();
       } catch (error) {
         // Whatever broke the line, the answer is the same; an aborted one is not ours any more.
         if (this.controller === controller) this.later();
-        if (!isNetworkError(error)) throw error;
+        if (!(error instanceof LostLine)) throw error;
       }
     }
 
@@ -188,13 +215,14 @@
     ask(signal) {
       const url = new URL(this.url, document.baseURI);
       url.searchParams.set('after', String(this.last));
+      if (this.isPaused()) url.searchParams.set('once', '1');
       return fetch(url, {
         signal,
         cache: 'no-store',
         credentials: 'same-origin',
         redirect: 'manual',
         headers: { Accept: 'text/event-stream' },
-      });
+      }).catch(lost);
     }
 
     /** null: read it; a final state; or 'again'. */
@@ -229,7 +257,16 @@
 
     // -- what it brings
 
-    take({ event, data }) {
+    /** A mistake in one of them is told, and is no reason to leave the line: the next ones may be in order. */
+    take(event) {
+      try {
+        this.obeyEvent(event);
+      } catch (error) {
+        window.reportError(error);
+      }
+    }
+
+    obeyEvent({ event, data }) {
       const handler = Object.hasOwn(this.takers, event) ? this.takers[event] : null;
       if (!handler) return;
       if (now() - this.openedAt > STEADY_S) this.failures = 0;
@@ -250,8 +287,8 @@
       for (const [id, content] of Object.entries(html)) {
         const seen = content.replace(TOKEN, '');
         if (this.shown.get(id) === seen) continue;
-        this.shown.set(id, seen);
         swap(id, content);
+        this.shown.set(id, seen);
       }
     }
 
@@ -274,8 +311,7 @@
       this.tell('transcript:tail', { text });
     }
 
-    takeEnd({ title }) {
-      if (title) document.title = title;
+    takeEnd() {
       this.finish('ended');
     }
 
@@ -295,10 +331,6 @@
   /** Lines that are not kept are not missing. */
   function covers(gap, first, last) {
     return gap !== null && gap[0] <= first && last <= gap[1];
-  }
-
-  function isNetworkError(error) {
-    return error instanceof TypeError || error.name === 'AbortError' || error.name === 'NetworkError';
   }
 
   function swap(id, content) {

@@ -2,6 +2,7 @@
 // Fetches the lines that are in sight and not in memory: one request at a time, for what is wanted now.
 window.opsdash = window.opsdash || {};
 {
+  const { LostLine, lost } = window.opsdash;
   const MOST_ASKED = 1000; // lines of one request
   const AROUND = 200; // lines on both sides that come along
   const PAUSE_MS = 120; // between two requests while somebody scrolls
@@ -21,10 +22,12 @@ window.opsdash = window.opsdash || {};
       this.open = null;
       this.startedAt = -Infinity;
       this.silentUntil = 0;
+      this.isOver = false; // signed out, or gone: nothing is asked any more, and what was said stays
     }
 
     /** These lines are in sight. Called with every drawing. */
     want(numbers) {
+      if (this.isOver) return undefined;
       const isOther = numbers[0] !== this.wanted[0] || numbers.at(-1) !== this.wanted.at(-1);
       this.wanted = numbers;
       if (isOther && this.failures) this.scrolled();
@@ -100,17 +103,19 @@ window.opsdash = window.opsdash || {};
       url.searchParams.set('to', String(request.last));
       const { signal } = request.controller;
       try {
-        const response = await fetch(url, { signal, redirect: 'manual', headers: { Accept: 'application/json' } });
-        const answer = response.ok ? await response.json() : null;
+        const options = { signal, redirect: 'manual', headers: { Accept: 'application/json' } };
+        const response = await fetch(url, options).catch(lost);
+        const answer = response.ok ? JSON.parse(await response.text().catch(lost)) : null;
         if (this.open === request) this.take(request, answer, response);
       } catch (error) {
         if (this.open === request) this.failed(request, 'trying again soon');
-        if (!(error instanceof TypeError || error.name === 'AbortError' || error instanceof SyntaxError)) throw error;
+        if (!(error instanceof LostLine || error instanceof SyntaxError)) throw error;
       }
     }
 
     take(request, answer, response) {
-      if (!answer) return this.failed(request, isFinal(response) ? 'reload the page' : 'trying again soon');
+      this.isOver = isFinal(response);
+      if (!answer) return this.failed(request, this.isOver ? 'reload the page' : 'trying again soon');
       const before = this.store.gap;
       this.store.setGap(answer.gap);
       let added = 0;
@@ -131,7 +136,7 @@ window.opsdash = window.opsdash || {};
       this.silentUntil = performance.now() + wait;
       const which = first === last ? `Line ${first}` : `Lines ${number(first)}–${number(last)}`;
       this.say(`${which} could not be loaded: ${what}.`);
-      this.soon();
+      if (!this.isOver) this.soon();
     }
   }
 

@@ -19,6 +19,7 @@ window.opsdash = window.opsdash || {};
     constructor() {
       this.element = make('div', 'line');
       this.number = make('a', 'line__number', this.element);
+      this.number.tabIndex = -1; // see keys.js
       this.time = null;
       this.text = make('span', 'line__text', this.element);
       this.shown = null;
@@ -39,7 +40,7 @@ window.opsdash = window.opsdash || {};
       this.element.setAttribute('aria-current', String(isTarget));
       this.showNumber(isTail ? null : number);
       this.showTime(withTime, at);
-      this.showText(raw ?? '', pattern, most + this.spans);
+      this.showText(raw ?? '', pattern, isFound, most + this.spans);
     }
 
     showNumber(number) {
@@ -62,8 +63,9 @@ window.opsdash = window.opsdash || {};
       this.time.dateTime = moment;
     }
 
-    showText(raw, pattern, most) {
-      const runs = ansi.runs(raw);
+    /** Where the search stands, so much of a very long line that a hit is in it. */
+    showText(raw, pattern, isFound, most) {
+      const runs = isFound && pattern ? ansi.runsAround(raw, pattern) : ansi.runs(raw);
       const pieces = pattern ? marked(runs, pattern) : runs;
       this.spans = 0;
       if (pieces.length === 1 && isBare(pieces[0])) return setText(this.text, pieces[0].text);
@@ -124,6 +126,7 @@ window.opsdash = window.opsdash || {};
       this.element = make('div', 'group');
       this.button = make('button', 'group__toggle', this.element);
       this.button.type = 'button';
+      this.button.tabIndex = -1;
       this.name = make('span', 'group__name', this.button);
       this.status = make('span', 'status', this.button);
       this.time = make('time', 'group__time', this.button);

@@ -33,7 +33,12 @@ window.opsdash = window.opsdash || {};
     }
 
     get isAtEnd() {
-      return this.most - this.y < 20;
+      return this.most - this.y < 1;
+    }
+
+    /** The box has another height than was told, and the browser may have moved what is in it. */
+    get isResized() {
+      return this.box.clientHeight !== this.boxHeight;
     }
 
     resize(height, boxHeight) {

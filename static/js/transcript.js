@@ -2,7 +2,7 @@
 // The transcript as a list that only shows what is in sight: it puts together what the files beside this one do.
 window.opsdash = window.opsdash || {};
 {
-  const { make, Geometry, Groups, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
+  const { make, Geometry, Groups, Keys, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
   const SPARE_PX = 240; // above and below what is in sight
   const MOST_ELEMENTS = 900;
 
@@ -23,6 +23,7 @@ window.opsdash = window.opsdash || {};
       this.build();
       this.words = new Words(this);
       this.target = new Target(this);
+      this.keys = new Keys(this);
       this.loader = new Loader(element.dataset.lines, this.store, {
         came: () => this.drawSoon(),
         say: (words) => this.words.notify('load', words),
@@ -114,11 +115,13 @@ window.opsdash = window.opsdash || {};
 
     // -- where the reader is
 
+    /** Any move upwards leaves the end, however small. A box that became higher moves by itself: that is none. */
     onScroll() {
+      const { isResized } = this.scroller;
       const by = this.scroller.read();
       if (!by) return;
-      if (this.scroller.isAtEnd) this.isFollowing = true;
-      else if (by < 0) this.isFollowing = false;
+      if (by < 0) this.isFollowing = this.isFollowing && isResized;
+      else if (this.scroller.isAtEnd) this.isFollowing = true;
       this.anchor = this.topItem();
       this.drawSoon();
     }
@@ -144,11 +147,16 @@ window.opsdash = window.opsdash || {};
     /** To a line, wherever it is: its group is opened, and it is loaded when it is in sight. */
     goTo(number) {
       const group = this.groups.of(number);
-      if (group) this.groups.set(group, true);
+      if (group && !group.isOpen) this.open(group);
       this.isFollowing = false;
       this.anchor = { item: { kind: 'line', number }, delta: -this.boxHeight / 3, isJump: true };
       this.element.scrollIntoView({ block: 'nearest' });
       this.drawSoon();
+    }
+
+    open(group) {
+      this.groups.set(group, true);
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
     }
 
     isInSight(number) {

@@ -104,6 +104,7 @@ class ScriptedServer:
         self.gap: tuple[int, int] | None = None
         self.tail_text = ""
         self.fragments_shown: dict[str, str] = {}
+        self.ended = ""  # the state in which the job ended
         self.next: deque[Answer | Stage] = deque()
         self.always: Answer | Stage | None = None
         self.asked: list[int] = []
@@ -167,6 +168,10 @@ class ScriptedServer:
     def fragments(self, **html: str) -> None:
         self.fragments_shown.update(html)
         self.say("fragments", {"html": html})
+
+    def end(self, state: str) -> None:
+        self.ended = state
+        self.say("end", {"state": state})
 
     def say(self, event: str, data: object) -> None:
         async def work() -> None:
@@ -312,7 +317,7 @@ class ScriptedServer:
     ) -> None:
         after = int(request.query.get("after", ["0"])[0])
         self.asked.append(after)
-        planned = self.next.popleft() if self.next else self.always or self._replay
+        planned = self.next.popleft() if self.next else self.always or self._usual(request)
         if isinstance(planned, Answer):
             await self._send(writer, planned)
             return
@@ -325,6 +330,18 @@ class ScriptedServer:
             await self._until_gone(stream, reader)
         finally:
             self.streams.discard(stream)
+
+    def _usual(self, request: Request) -> Stage:
+        return self._snapshot if "once" in request.query else self._replay
+
+    async def _snapshot(self, stream: Stream, after: int) -> None:
+        """All there is, and then the end of the answer or of all."""
+        await self._replay(stream, after)
+        if self.ended:
+            stream.event("end", {"state": self.ended})
+        else:
+            stream.event("bye", {"why": "asked to be short", "again_s": 2})
+        stream.close()
 
     async def _replay(self, stream: Stream, after: int) -> None:
         if self.fragments_shown:

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.scripted import Answer, Request, ScriptedServer
@@ -161,6 +162,30 @@ def test_who_is_signed_out_is_told_to_reload(
     visit_end(page, server, 10_000)
     scroll_to_the_top(page)
     notice(page, r"could not be loaded: reload the page\.$")
+    # The same question would get the same answer: it is not asked again, wherever one goes.
+    scroll(page, 5000 * ROW_PX)
+    page.wait_for_timeout(1500)
+    scroll(page, 10_000 * ROW_PX)
+    shown(page, 10_000, "line 10000")
+    scroll_to_the_top(page)
+    page.wait_for_timeout(2500)
+    assert len(server.asked_for("/lines/")) == 1
+    notice(page, r"could not be loaded: reload the page\.$")
+
+
+def test_a_mistake_of_ours_in_what_was_loaded_is_told(
+    page: Page, server: ScriptedServer, tolerated: list[str]
+) -> None:
+    tolerated.append("page error: a mistake of ours")
+    told: list[str] = []
+    page.on("pageerror", lambda error: told.append(error.message))
+    visit_end(page, server, 10_000)
+    page.evaluate(
+        "() => { opsdash.transcript.store.setGap = () => { throw new TypeError('a mistake of ours'); }; }"
+    )
+    scroll_to_the_top(page)
+    eventually(page, lambda: told == ["a mistake of ours"])
+    notice(page, r"could not be loaded")
 
 
 def test_lines_that_are_not_kept_are_one_row(page: Page, server: ScriptedServer) -> None:
@@ -352,3 +377,32 @@ def test_a_screen_reader_is_told_now_and_then_not_each_line(page: Page, server: 
     shown(page, 21, "more 19")
     expect(summary).to_have_text("1 line. Last: first")
     expect(summary).to_have_text("21 lines. Last: more 19", timeout=15_000)
+
+
+@pytest.mark.parametrize("step", [1, 5, 15])
+def test_however_slowly_one_scrolls_up_the_end_is_left(page: Page, server: ScriptedServer, step: int) -> None:
+    server.lines = numbered(1, 1000)
+    visit(page, server, lines=server.lines)
+    shown(page, 1000, "line 1000")
+    page.locator("#transcript").hover()
+    for _ in range(3):
+        page.mouse.wheel(0, -step)
+        page.wait_for_timeout(50)
+    seen = first_seen(page)
+    server.publish(*numbered(1001, 1003))
+    expect(page.get_by_role("button", name="3 new lines")).to_be_visible()
+    assert first_seen(page) == seen
+    page.mouse.wheel(0, 1000)
+    shown(page, 1003, "line 1003")
+    server.publish("line 1004")
+    shown(page, 1004, "line 1004")
+
+
+def test_a_box_that_becomes_higher_still_follows(page: Page, server: ScriptedServer) -> None:
+    server.lines = numbered(1, 1000)
+    visit(page, server, lines=server.lines)
+    shown(page, 1000, "line 1000")
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.wait_for_timeout(200)
+    server.publish("line 1001")
+    shown(page, 1001, "line 1001")

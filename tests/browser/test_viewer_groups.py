@@ -150,3 +150,12 @@ def test_the_gap_may_begin_and_end_within_groups(page: Page, server: ScriptedSer
     tool(page, "Collapse all").click()
     expect(page.locator("#transcript .line")).to_have_count(2)
     expect(page.locator("#transcript .gap")).to_be_visible()
+
+
+def test_the_button_for_all_groups_knows_that_a_link_opened_one(page: Page, server: ScriptedServer) -> None:
+    visit_steps(page, server)
+    tool(page, "Collapse all").click()
+    expect(tool(page, "Expand all")).to_be_visible()
+    page.locator("#job_steps a", has_text="b.0002_more").click()
+    shown(page, 41, "line 41")
+    expect(tool(page, "Collapse all")).to_be_visible()

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.scripted import ScriptedServer
-from tests.browser.viewing import line, notice, numbered, shown, visit, visit_end
+from tests.browser.scripted import ScriptedServer, ShownStep, steps_fragment
+from tests.browser.viewing import line, notice, numbered, scroll_to_the_top, shown, visit, visit_end
 from tests.browser.waiting import eventually
 
 
@@ -51,7 +51,8 @@ def test_shift_and_a_click_make_a_range_and_its_link_opens_it(page: Page, server
     eventually(page, lambda: highlighted(page) == ["120", "121", "122", "123", "124"])
     assert page.url.endswith("/#L120-L124")
     line(page, 118).locator("a").click(modifiers=["Shift"])
-    eventually(page, lambda: highlighted(page) == ["118", "119", "120"] or page.url.endswith("#L118-L120"))
+    eventually(page, lambda: highlighted(page) == ["118", "119", "120"])
+    assert page.url.endswith("/#L118-L120")
 
     page.goto("about:blank")
     page.goto(f"{server.url}/#L120-L124")
@@ -116,3 +117,12 @@ def test_of_a_job_that_ended_no_line_comes_any_more(
     visit_end(page, server, 1000, anchor=anchor, is_running=False)
     notice(page, rf"^{said} is not there\.$")
     shown(page, 1000, "line 1000")
+
+
+def test_a_link_to_a_step_leads_there_as_often_as_it_is_clicked(page: Page, server: ScriptedServer) -> None:
+    visit_end(page, server, 1000, steps=steps_fragment(ShownStep("a.0001_initial", 300)))
+    for _ in range(3):
+        page.locator("#job_steps a").click()
+        shown(page, 300, "line 300")
+        scroll_to_the_top(page)
+    assert page.url.endswith("/#L300")

@@ -1,6 +1,7 @@
 """static/js/search.js: the server finds the lines, the newest question wins, the list goes there."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -189,6 +190,27 @@ def test_hits_are_marked_across_colours_and_never_as_markup(page: Page, server: 
     expect(page.locator("#transcript mark")).to_have_count(3)
     assert page.locator("#transcript mark").all_text_contents() == ["ne", "ed", "le (.*) <b>"]
     expect(page.locator("#transcript mark.ansi-fg-1")).to_have_text("ne")
+
+
+def test_a_hit_far_inside_of_a_very_long_line_can_be_seen(page: Page, server: ScriptedServer) -> None:
+    long = "\x1b[31m" + "x" * 5000 + "needle" + "y" * 5000
+    server.lines = [long, "another needle", long.replace("x", "a needle ", 1)]
+    visit_end(page, server, 3)
+    begin = line(page, 1).locator(".line__text")
+    expect(begin).to_have_text(re.compile(r"^x+… \([\d,]+ more characters\)$"))
+    field(page).fill("needle")
+    said(page, "1 of 3")
+    expect(line(page, 1).locator("mark")).to_have_text("needle")
+    expect(line(page, 1).locator("mark.ansi-fg-1")).to_be_in_viewport()
+    expect(begin).to_have_text(
+        re.compile(r"^\(4,940 characters\) …x{60}needley+… \([\d,]+ more characters\)$")
+    )
+    page.keyboard.press("Enter")
+    said(page, "2 of 3")
+    expect(begin).to_have_text(re.compile(r"^x+… \([\d,]+ more characters\)$"))
+    page.keyboard.press("Enter")
+    said(page, "3 of 3")
+    expect(line(page, 3).locator(".line__text")).to_have_text(re.compile("^a needle x+…"))
 
 
 def test_the_shape_of_an_answer_is_the_contract(server: ScriptedServer) -> None:

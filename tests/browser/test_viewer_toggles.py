@@ -154,7 +154,7 @@ def test_full_screen_shows_the_list_the_bar_and_what_the_connection_is(
     expect(copy).to_have_text("live")
     expect(copy).to_have_attribute("aria-hidden", "true")
     shown(page, 1000, "line 1000")
-    server.say("end", {"state": "succeeded", "title": ""})
+    server.end("succeeded")
     expect(copy).to_have_text("ended")
     tool(page, "Leave full screen").click()
     expect(tool(page, "Full screen")).to_be_visible()

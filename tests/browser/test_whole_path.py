@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.stack import Stack, keep_logs, stack
+from tests.browser.viewing import held
 from tests.browser.waiting import eventually
 from tests.integration.holding import own_database_away
 
@@ -73,9 +74,9 @@ def transcript_of(page: Page, opsdash: Stack, job: int) -> list[str]:
 
 def held_lines(page: Page) -> list[str]:
     """The lines that the viewer has in memory; the virtual list shows those in sight."""
-    last, lines = page.evaluate("[opsdash.transcript.last, opsdash.transcript.store.held()]")
-    assert len(lines) == last
-    return list(lines)
+    lines = held(page)
+    assert len(lines) == page.evaluate("opsdash.transcript.last")
+    return lines
 
 
 def test_a_postgres_project_is_migrated_by_clicking_and_watched_live(page: Page, opsdash: Stack) -> None:

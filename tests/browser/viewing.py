@@ -50,7 +50,14 @@ def elements(page: Page) -> int:
 
 
 def held(page: Page) -> list[str]:
-    lines: list[str] = page.evaluate("opsdash.transcript.store.held()")
+    """All lines that the page has in memory, in order."""
+    lines: list[str] = page.evaluate(
+        """() => {
+          const { blocks } = opsdash.transcript.store;
+          const indexes = [...blocks.keys()].sort((one, other) => one - other);
+          return indexes.flatMap((index) => blocks.get(index).lines.filter((line) => line !== undefined));
+        }"""
+    )
     return lines
 
 
