@@ -42,4 +42,4 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /opt/opsdash
 USER opsdash
 # /dev/shm: a heartbeat file on a disk that stalls would make gunicorn kill a web process that is well.
-CMD ["gunicorn", "-k", "asgi", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--graceful-timeout", "5", "opsdash.asgi:application"]
+CMD ["gunicorn", "-k", "opsdash.worker.Worker", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--graceful-timeout", "3", "opsdash.asgi:application"]

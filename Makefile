@@ -95,6 +95,9 @@ benchmarks: .venv/.ready-for-test
 	$(WITH_SERVICES) -- python -m benchmarks.plan
 	$(WITH_SERVICES) -- python -m benchmarks.refresh
 	$(WITH_SERVICES) -- python -m benchmarks.overview
+	$(WITH_SERVICES) -- python -m benchmarks.viewers
+	$(WITH_SERVICES) -- python -m benchmarks.printing
+	$(WITH_SERVICES) --browser -- python -m benchmarks.viewer
 
 # These two need a Docker engine and are not part of `make test`.
 containers: .venv/.ready-for-test

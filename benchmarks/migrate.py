@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -34,6 +34,7 @@ SHOP = REPOSITORY / "examples" / "shop"
 MIGRATIONS = 300
 FACTOR, MARGIN_S = 1.1, 1.0
 GIVE_UP_S = 600
+NOTHING: Mapping[str, str] = {}
 
 
 def main(rounds: int) -> int:
@@ -86,8 +87,13 @@ def by_hand(project: Path, url: str) -> float:
     return time.monotonic() - began
 
 
-def as_job(name: str, project: Path, url: str) -> float:
-    declaration = {"python": [sys.executable], "working_directory": str(project), "env": variables(url)}
+def as_job(name: str, project: Path, url: str, secrets: Mapping[str, str] = NOTHING) -> float:
+    declaration = {
+        "python": [sys.executable],
+        "working_directory": str(project),
+        "env": variables(url),
+        "secret_env": dict(secrets),
+    }
     declare(name, declaration, shell_actor())
     target = Target.objects.get(name=name)
     inspect_now(target)

@@ -111,7 +111,16 @@ def database_of(target: Target, dice: random.Random) -> TargetDatabase:
 @contextmanager
 def web(log: Path) -> Iterator[int]:
     port = ports.choose()
-    argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--no-control-socket"]
+    argv = [
+        "gunicorn",
+        "-k",
+        "opsdash.worker.Worker",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        "1",
+        "--no-control-socket",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *argv, "opsdash.asgi:application"],

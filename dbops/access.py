@@ -2,7 +2,7 @@
 
 import getpass
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
@@ -10,10 +10,14 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils.crypto import constant_time_compare
 from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
@@ -64,8 +68,29 @@ def role_of(user: AbstractBaseUser | AnonymousUser) -> Role:
         return Role.SUPERUSER
     if user.is_staff:
         return Role.STAFF
-    names = user.groups.filter(name__in=GROUPS).values_list("name", flat=True)
-    return max((GROUPS[name] for name in names), default=Role.NOBODY)
+    names = (group.name for group in user.groups.all())
+    return max((GROUPS[name] for name in names if name in GROUPS), default=Role.NOBODY)
+
+
+def roles_now(people: Collection[tuple[int, str]]) -> dict[tuple[int, str], Role]:
+    """(id of the user, key of the session) -> the role that this gives now: NOBODY where the session has
+    ended, is no longer that user's (a changed password ends it), or the user may not sign in. Three queries,
+    however many they are."""
+    users = User.objects.prefetch_related("groups").in_bulk([user_id for user_id, _ in people])
+    keys = [key for _, key in people]
+    sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=Now()).in_bulk()
+    return {
+        (user_id, key): _role_in_session(users.get(user_id), sessions.get(key)) for user_id, key in people
+    }
+
+
+def _role_in_session(user: User | None, session: Session | None) -> Role:
+    if user is None or session is None:
+        return Role.NOBODY
+    known = session.get_decoded()
+    is_theirs = str(known.get(SESSION_KEY)) == str(user.pk)
+    hash_then, hash_now = str(known.get(HASH_SESSION_KEY, "")), user.get_session_auth_hash()
+    return role_of(user) if is_theirs and constant_time_compare(hash_then, hash_now) else Role.NOBODY
 
 
 def needs(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

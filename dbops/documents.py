@@ -61,6 +61,8 @@ def job_document(job: Job) -> dict[str, Any]:
             "attempt": step.attempt,
             "duration_ms": step.duration_ms,
             "statements": step.statements,
+            "first_line": step.first_line,
+            "last_line": step.last_line,
         }
         for step in job.steps.order_by("position", "attempt")
     ]
@@ -127,4 +129,5 @@ def job_entry(job: Job) -> dict[str, Any]:
         "done": job.done_count,
         "total": job.total_count,
         "lines": job.last_line,
+        "transcript_removed_at": when(job.transcript_removed_at),
     }

@@ -116,16 +116,18 @@ def _end(job: Job, result: Result, before: Pairs, recorder: Recorder, left_behin
     result = patiently(lambda: look(job, told, before))
     if left_behind not in result.outcome:
         result = replace(result, outcome=f"{result.outcome} {left_behind}")
+    last_line = recorder.last_printed
     recorder.say(f"job {job.pk} {result.state}. {result.outcome}")
     patiently(lambda: _insist(recorder.finish()))
     write = _write_lost if result.state == "lost" else _write_end
-    patiently(lambda: write(job, result, recorder.redactor))
+    patiently(lambda: write(job, result, recorder.redactor, last_line))
     publish_change(job.pk)
 
 
 @transaction.atomic
-def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
-    """The last write. A job that was called lost just now is ended all the same: we know how it ended."""
+def _write_end(job: Job, result: Result, redactor: Redactor, last_line: int) -> None:
+    """The last write. A job that was called lost just now is ended all the same: we know how it ended.
+    `last_line`: the last one of the target."""
     moved = Job.objects.move(
         job.pk,
         # Who asked to cancel a job that was complete by then is told the truth: it succeeded.
@@ -138,14 +140,16 @@ def _write_end(job: Job, result: Result, redactor: Redactor) -> None:
         facts=result.facts,
     )
     if moved:
-        Steps(job.pk, job.fence).close(result.state, result.facts.get("recorded"))
+        recorded = result.facts.get("recorded")
+        Steps(job.pk, job.fence).close(result.state, recorded, last_line=last_line)
         endings.close(job.pk)
     else:
         _insist_it_stands(job, job.fence, result.state)
 
 
-def _write_lost(job: Job, result: Result, redactor: Redactor) -> None:
-    """This worker is done with it: from now on it is ended by evidence."""
+@transaction.atomic
+def _write_lost(job: Job, result: Result, redactor: Redactor, last_line: int) -> None:
+    """This worker is done with it: from now on it is ended by evidence. `last_line`: as above."""
     moved = Job.objects.move(
         job.pk,
         [*WORKED_ON, "lost"],
@@ -157,7 +161,9 @@ def _write_lost(job: Job, result: Result, redactor: Redactor) -> None:
         error_traceback=redactor.clean(result.traceback),
         facts={**result.facts, "how_lost": redactor.clean(result.facts["how_lost"])},
     )
-    if not moved:
+    if moved:
+        Steps(job.pk, job.fence).stop_at(last_line)
+    else:
         _insist_it_stands(job, job.fence + 1, "lost")
 
 

@@ -340,7 +340,7 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
         act = "job.resolve" if won else "job.resolve.refused"
         AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)
         if won:
-            Steps(job.pk, job.fence).close(state)
+            Steps(job.pk, job.fence).close(state, last_line=job.last_line)
             endings.close(job.pk)
             transaction.on_commit(lambda: publish_change(job.pk))
     if not won:

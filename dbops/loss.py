@@ -85,7 +85,7 @@ def _end(job: Job, finding: Finding, left: dict[str, Any]) -> None:
         },
     )
     if ended:
-        Steps(job.pk, job.fence).close(state, recorded)
+        Steps(job.pk, job.fence).close(state, recorded, last_line=job.last_line)
         endings.close(job.pk)
 
 

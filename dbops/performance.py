@@ -69,6 +69,8 @@ class Performance:
         # What the agent reported besides its answer: known also when there is no answer.
         self.facts: dict[str, Any] = {}
         self._late = LateWrites(job.pk, say=self.say, tell=self.steps.tell, stands=self.steps.stands)
+        # Of the steps that have ended: the next one begins behind it.
+        self._last_line = 0
         self._cancelled_at = 0.0
         # Ids of the endings that the agent was told of.
         self._handed_on: set[int] = set()
@@ -158,7 +160,9 @@ class Performance:
         self._write(lambda: self.steps.plan(kind, names))
 
     def begin_step(self, kind: str, name: str) -> None:
-        self._late.add(lambda: self.steps.begin(kind, name), may_wait=kind == MIGRATION)
+        # Asked now: by the time of the write there may be more lines.
+        first_line = max(self.recorder.next_line, self._last_line + 1)
+        self._late.add(lambda: self.steps.begin(kind, name, first_line), may_wait=kind == MIGRATION)
         if self._lock_wait.begin():
             self._keep_lock_wait()
 
@@ -168,7 +172,7 @@ class Performance:
         state = (
             "succeeded" if not failed else "cancelled" if self.heartbeat.cancel_asked.is_set() else "failed"
         )
-        measured: dict[str, Any] = {"duration_ms": duration_ms, "statements": statements}
+        measured = self._measured(duration_ms, statements)
         self._late.add(lambda: self.steps.end(name, state, **measured), may_wait=True)
 
     def retry_step(
@@ -182,9 +186,8 @@ class Performance:
         duration_ms: int,
         statements: int | None = None,
     ) -> None:
-        self._write(
-            lambda: self.steps.retry(name, attempts=attempts, duration_ms=duration_ms, statements=statements)
-        )
+        measured = self._measured(duration_ms, statements)
+        self._write(lambda: self.steps.retry(name, attempts=attempts, **measured))
         self.say(
             f"try {attempt} of {attempts} of {name} waited too long for a lock and was rolled back; "
             f"the next one begins in {again_in_s:g} s"
@@ -208,6 +211,11 @@ class Performance:
     def catch_up(self) -> bool:
         """Write what waits for our database; False when it still does not answer."""
         return self._late.catch_up()
+
+    def _measured(self, duration_ms: int, statements: int | None) -> dict[str, Any]:
+        """Of a step that ends now."""
+        self._last_line = self.recorder.line_at_hand
+        return {"duration_ms": duration_ms, "statements": statements, "last_line": self._last_line}
 
     def _obey(self, session: door.Session) -> None:
         if self.heartbeat.fence_lost.is_set():

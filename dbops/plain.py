@@ -1,21 +1,29 @@
 """Text of a target as it may be shown: without what would steer a terminal or make a line read other than
-it is. The page's script does the same (static/js/transcript.js)."""
+it is. The page's script does the same (static/js/ansi.js)."""
 
 import re
 from collections.abc import Sequence
 
-# CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
+# CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences; each within one line.
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+PICTURES = frozenset([*(chr(0x2400 + code) for code in range(0x20)), "\u2421", "\ufffd"])
 
 
 def plain(text: str) -> str:
     """Tabs and line feeds stay; any other control is shown as its picture."""
     if text.isprintable():
         return text
-    return CONTROLS.sub(picture, ESCAPES.sub("", text))
+    return CONTROLS.sub(picture, without_escapes(text))
+
+
+def without_escapes(text: str) -> str:
+    """Of many lines each as if it stood alone."""
+    return ESCAPES.sub("", text) if "\x1b" in text or "\x9b" in text else text
 
 
 def picture(found: re.Match[str]) -> str:

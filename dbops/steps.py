@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Subquery
+from django.db.models import Case, Count, F, Max, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from dbops.models import Job, Step
@@ -34,26 +35,35 @@ class Steps:
         Job.objects.touch(self.job_id, self.fence, total_count=planned)
 
     @transaction.atomic(savepoint=False)
-    def begin(self, kind: str, name: str) -> None:
+    def begin(self, kind: str, name: str, first_line: int | None = None) -> None:
+        """`first_line`: the number of the first line that it may print."""
         named = Step.objects.filter(job_id=self.job_id, name=name)
-        begun = {"state": Step.State.RUNNING, "started_at": now()}
+        begun = {"state": Step.State.RUNNING, "started_at": now(), "first_line": first_line}
         # One at most: what waits already is not planned a second time.
         if not named.filter(state="pending").update(**begun) and not named.filter(state="running").exists():
             position = self._next_position()
             Step.objects.create(job_id=self.job_id, position=position, kind=kind, name=name, **begun)
 
-    def end(self, name: str, state: str, *, duration_ms: int, statements: int | None = None) -> None:
+    def end(
+        self,
+        name: str,
+        state: str,
+        *,
+        duration_ms: int,
+        statements: int | None = None,
+        last_line: int | None = None,
+    ) -> None:
+        """`last_line`: the number of the last line before it ended."""
         running = Step.objects.filter(job_id=self.job_id, name=name, state="running")
-        running.update(state=state, duration_ms=duration_ms, statements=statements)
+        running.update(state=state, duration_ms=duration_ms, statements=statements, **lines_until(last_line))
 
     @transaction.atomic(savepoint=False)
-    def retry(self, name: str, *, attempts: int, duration_ms: int, statements: int | None = None) -> None:
-        """What runs failed and left nothing; its next try stands at the same place."""
+    def retry(self, name: str, *, attempts: int, **measured: Any) -> None:
+        """What runs failed and left nothing; its next try stands at the same place. `measured`: see `end`."""
         step = Step.objects.filter(job_id=self.job_id, name=name, state="running").first()
         if step is not None:
-            step.state, step.attempts = Step.State.RETRIED, attempts
-            step.duration_ms, step.statements = duration_ms, statements
-            step.save()
+            Step.objects.filter(pk=step.pk).update(attempts=attempts)
+            self.end(name, Step.State.RETRIED, **measured)
             again = {"attempt": step.attempt + 1, "attempts": attempts}
             Step.objects.create(
                 job_id=self.job_id, position=step.position, kind=step.kind, name=name, **again
@@ -67,9 +77,16 @@ class Steps:
     def stands(self, batch: int) -> bool:
         return Job.objects.filter(pk=self.job_id, batches_written__gte=batch).exists()
 
-    def close(self, state: str, recorded: list[list[str]] | None = None) -> None:
-        """At the job's end: what still runs ended as the job did, what never began was not reached; and a
-        migration is a success if, and only if, it is among the recorded ones, where these are known."""
+    def stop_at(self, last_line: int) -> None:
+        """What runs prints no line behind this one, whatever becomes of it."""
+        running = Step.objects.filter(job_id=self.job_id, state="running", last_line=None)
+        running.update(**lines_until(last_line))
+
+    def close(self, state: str, recorded: list[list[str]] | None = None, *, last_line: int) -> None:
+        """At the job's end: what still runs ended as the job did, and with its last line; what never began
+        was not reached; and a migration is a success if, and only if, it is among the recorded ones, where
+        these are known."""
+        self.stop_at(last_line)
         if recorded is not None:
             self._settle({f"{app}.{name}" for app, name in recorded})
         for step in Step.objects.filter(job_id=self.job_id, state="running"):
@@ -95,3 +112,15 @@ class Steps:
     def _next_position(self) -> int:
         last = Step.objects.filter(job_id=self.job_id).aggregate(last=Max("position"))["last"]
         return 1 if last is None else last + 1
+
+
+def lines_until(last: int | None) -> dict[str, Case]:
+    """Columns of a step whose last line is this one; none of both where that is before its first one. {}
+    where it is not known."""
+    if last is None:
+        return {}
+    printed = Q(first_line__lte=last)
+    return {
+        "first_line": Case(When(printed, then=F("first_line"))),
+        "last_line": Case(When(printed, then=Value(last))),
+    }

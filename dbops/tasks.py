@@ -18,6 +18,7 @@ from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
 from dbops.inspection import refresh, snapshots
 from dbops.models import Job, Plan, Snapshot, Target
+from dbops.transcript import retention
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,13 @@ def sweep_snapshots() -> None:
     waiting_ones = Snapshot.objects.waiting(conf.knob("REPUBLISH_AFTER_S"))
     for snapshot in where_none_waits(waiting_ones, snapshot_queue, PRIORITY_OF_PLAN):
         publish_snapshot(snapshot)
+
+
+@shared_task(name="dbops.sweep_transcripts", ignore_result=True)
+def sweep_transcripts() -> None:
+    """Some of them; behind what waits in the queue the next ones. Without a broker the next hour goes on."""
+    if retention.sweep():
+        sweep_transcripts.apply_async((), queue="inspect", retry=False, priority=PRIORITY_OF_INSPECTION)
 
 
 def inspect_queue(target: Target) -> str:

@@ -58,6 +58,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/record/", remedies.record, name="record"),
     path("jobs/<int:job_id>/invalid-index/", remedies.invalid_index, name="invalid_index"),
     path("jobs/<int:job_id>/lines/", jobs.lines, name="lines"),
+    path("jobs/<int:job_id>/search/", jobs.search, name="search"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
     path("workers/", workers.workers, name="workers"),

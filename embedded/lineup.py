@@ -21,7 +21,7 @@ def preparation(checkout: Path, env: Mapping[str, str]) -> Program:
 
 def web(checkout: Path, state: State, port: int, env: Mapping[str, str]) -> Program:
     argv = (
-        *(sys.executable, "-m", "gunicorn", "-k", "asgi", "--bind", f"{LOOPBACK}:{port}"),
+        *(sys.executable, "-m", "gunicorn", "-k", "opsdash.worker.Worker", "--bind", f"{LOOPBACK}:{port}"),
         *("--graceful-timeout", "3", *_control_socket(state)),
         "opsdash.asgi:application",
     )

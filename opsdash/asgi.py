@@ -1,4 +1,4 @@
-"""The web process: `gunicorn -k asgi opsdash.asgi:application`."""
+"""The web process: `gunicorn -k opsdash.worker.Worker opsdash.asgi:application`."""
 
 import os
 
@@ -6,6 +6,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsdash.settings")
 # Concurrent views share a bounded pool of connections; workers and commands need none.
 os.environ.setdefault("OPSDASH_DB_POOL_MAX", "8")
 
-from django.core.asgi import get_asgi_application
+import django
 
-application = get_asgi_application()
+django.setup(set_prefix=False)
+
+from opsdash.handler import Handler  # noqa: E402 (views import models)
+
+application = Handler()

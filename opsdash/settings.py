@@ -284,6 +284,11 @@ CELERY = {
             "schedule": 5.0,
             "options": {"queue": "inspect", "priority": 0},
         },
+        "sweep_transcripts": {
+            "task": "dbops.sweep_transcripts",
+            "schedule": 3600.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
         "sweep_snapshots": {
             "task": "dbops.sweep_snapshots",
             "schedule": 5.0,

@@ -95,10 +95,16 @@ def executors_tell(alias: str, progress: Progress) -> Iterator[None]:
         executor: Any, connection: Any, progress_callback: Any = None, *args: Any, **kwargs: Any
     ) -> None:
         def tell(action: str, migration: Any = None, fake: bool = False) -> None:
-            if connection.alias == alias:
+            told = connection.alias == alias
+            # " OK" is the last thing that a migration prints: it is said to have ended behind that.
+            if told and action not in SUCCESSES:
                 progress.on_executor(action, migration, fake)
-            if progress_callback is not None:
-                progress_callback(action, migration, fake)
+            try:
+                if progress_callback is not None:
+                    progress_callback(action, migration, fake)
+            finally:
+                if told and action in SUCCESSES:
+                    progress.on_executor(action, migration, fake)
 
         initialise(executor, connection, tell, *args, **kwargs)
 

@@ -218,8 +218,16 @@ class Job(models.Model):
     batches_written = models.PositiveIntegerField(default=0)
     # before / after: {"plan": [[app, name]], "recorded": [[app, name]], ...}
     facts = models.JSONField(default=dict)
+    # Of the transcript: how many lines were printed, how many bytes of them are kept.
     last_line = models.PositiveIntegerField(default=0)
     transcript_bytes = models.PositiveBigIntegerField(default=0)
+    # Lines of its middle that are not kept any more, since it is larger than TRANSCRIPT_BYTES.
+    gap_first = models.PositiveIntegerField(null=True, blank=True)
+    gap_last = models.PositiveIntegerField(null=True, blank=True)
+    # The first line that looks like an error (dbops.transcript.errors).
+    first_error_line = models.PositiveIntegerField(null=True, blank=True)
+    # When retention took the lines away, or began to: as long as `transcript_bytes` says so there are some.
+    transcript_removed_at = models.DateTimeField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()
 
@@ -230,6 +238,11 @@ class Job(models.Model):
             models.Index(fields=["identity", "-id"], name="job_of_identity"),
             models.Index(fields=["state", "heartbeat_at"], name="job_alive", condition=Q(state__in=ACTIVE)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
+            models.Index(
+                fields=["finished_at"],
+                name="job_with_old_transcript",
+                condition=Q(transcript_bytes__gt=0) & ~Q(finished_at=None),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -257,6 +270,10 @@ class Job(models.Model):
                 condition=Q(state__in=ACTIVE, finished_at=None) | (Q(state__in=FINAL) & ~Q(finished_at=None)),
             ),
             models.CheckConstraint(
+                name="transcript_gap_has_lines",
+                condition=Q(gap_first=None, gap_last=None) | Q(gap_first__lte=F("gap_last")),
+            ),
+            models.CheckConstraint(
                 name="job_waits_only_while_active",
                 condition=Q(state__in=ACTIVE) | Q(lock_wait__isnull=True),
             ),
@@ -273,6 +290,11 @@ class Job(models.Model):
         """The session that works, whatever the target calls it: (pid, start). None where none is told."""
         known = (self.backend_pid, self.backend_started)
         return [number for number in known if number is not None] if None not in known else None
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """(first, last) of the lines that are not kept any more."""
+        return (self.gap_first, self.gap_last) if self.gap_first and self.gap_last else None
 
     @property
     def lost_its_target(self) -> bool:

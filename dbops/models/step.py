@@ -27,6 +27,9 @@ class Step(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     statements = models.PositiveIntegerField(null=True, blank=True)
+    # Of the transcript: its lines, where it printed any. `last_line` is null while it runs.
+    first_line = models.PositiveIntegerField(null=True, blank=True)
+    last_line = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["job", "position", "attempt"]

@@ -6,12 +6,14 @@ from dbops.models.job import Job
 
 
 class TranscriptChunk(models.Model):
-    """Lines `first`..`last` of a job, joined by line feeds; numbering begins at 1 and has no gaps."""
+    """Lines `first`..`last` of a job, joined by line feeds. Numbers begin at 1; of a transcript that is too
+    large the rows of the middle are taken away (`Job.gap`)."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks")
     first = models.PositiveIntegerField()
     last = models.PositiveIntegerField()
     text = models.TextField()
+    # When the first of its lines came.
     at = models.DateTimeField()
 
     class Meta:

@@ -16,15 +16,18 @@ from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
 from dbops.pages.facts import JobFacts
 from dbops.pages.files import WrittenFile, files_of
 from dbops.serving import Service, not_taking, service
-from dbops.transcript.reading import read_last
+from dbops.transcript.reading import Lines, read_last
+from dbops.transcript.retention import removed_words
 
 # Fragments of the job page: file name = DOM id.
 FRAGMENTS = (
     "job_state", "job_waiting", "job_blockers", "job_aftermath", "job_files", "job_progress", "job_facts",
     "job_steps",
 )  # fmt: skip
-# Of a transcript, with the page and with each answer to who scrolls up.
-LINES_AT_ONCE = 2000
+# Of a transcript: what comes with the page, and with one answer to who looks elsewhere in it.
+LINES_OF_PAGE = 2000
+LINES_AT_ONCE = 1000
+ANSWER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,42 @@ def job_page(role: Role, job: Job) -> JobPage:
     )
 
 
-def transcript_so_far(job: Job) -> dict[str, object]:
-    """The last lines for the first paint; the stream goes on behind them."""
-    lines = read_last(job.pk, LINES_AT_ONCE)
-    return {"first": lines.first, "lines": lines.lines, "tail": "", "last": lines.last}
+@dataclass(frozen=True)
+class Transcript:
+    """The last lines for the first paint; the stream goes on behind them, the viewer asks for others."""
+
+    job: Job
+    chunks: list[Lines]
+
+    @property
+    def last(self) -> int:
+        """The number of the last line here, which `Job.last_line` may have passed meanwhile."""
+        return self.chunks[-1].last if self.chunks else 0
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for chunk in self.chunks for line in chunk.lines]
+
+    @property
+    def removed(self) -> str:
+        """Why there is none (any more); "" where there is."""
+        return removed_words(self.job)
+
+    @property
+    def document(self) -> dict[str, object]:
+        return {
+            "last": self.last,
+            "chunks": [chunk.document() for chunk in self.chunks],
+            "tail": "",
+            "gap": self.job.gap,
+            "removed": self.removed,
+        }
+
+
+def transcript_so_far(job: Job) -> Transcript:
+    if job.transcript_removed_at:
+        return Transcript(job, [])
+    return Transcript(job, read_last(job.pk, LINES_OF_PAGE, ANSWER_BYTES))
 
 
 def jobs_page(role: Role, *, q: str, state: str, page: int) -> JobsPage:

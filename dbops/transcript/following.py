@@ -1,20 +1,16 @@
 """Following: replay from the rows, then live; no gap at the join, no line twice."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from itertools import accumulate
 
-from asgiref.sync import sync_to_async
-from django.db import connections
-
-from dbops.models import Job
 from dbops.models.job import FINAL
-from dbops.transcript.hub import Mailbox, hub
-from dbops.transcript.live import current_tail
-from dbops.transcript.reading import Lines, read_after
+from dbops.transcript.broadcast import Broadcast, broadcasts
+from dbops.transcript.pieces import Piece
+from dbops.transcript.replaying import replays
 
-# Without a message for this long the rows are read anyway: Redis may be away, or a message was dropped.
-POLL_S = 2.0
+# What a viewer is handed at once; one that does not take it holds no more than that.
+AT_ONCE_BYTES = 131_072
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Tail:
 
 @dataclass(frozen=True)
 class Changed:
-    """The job's state, steps or progress changed since the last time (version as in the row)."""
+    """The job's state, steps or progress are now as in this version of its row."""
 
     version: int
 
@@ -38,67 +34,67 @@ class Ended:
     state: str
 
 
-async def follow(job_id: int, after: int) -> AsyncGenerator[Lines | Tail | Changed | Ended | None]:
-    """What happens to a job from line `after` on; None every POLL_S when nothing does.
+News = Piece | Tail | Changed | Ended
 
-    Holds no database connection between reads.
+
+async def follow(job_id: int, after: int, *, once: bool = False) -> AsyncGenerator[list[News]]:
+    """What happens to a job from line `after` on, as it comes; now and then nothing, as a sign of life.
+
+    `once`: what there is now, and no more. Holds no database connection, and of the lines only what it has
+    just handed out: whoever is slow goes on at its own pace, from the rows where it is too far behind.
     """
-    version, told_tail = -1, False
-    async with hub().mailbox(job_id) as mailbox:
+    async with broadcasts().of(job_id) as live:
+        seen = _Seen(live)
         while True:
-            # The state is read before the lines: what was written before the end is then surely read.
-            state, new_version = await _job(job_id)
-            while batch := await _lines(job_id, after):
-                yield batch
-                after = batch.last
-            if not told_tail:
-                told_tail = True
-                yield Tail(await sync_to_async(current_tail)(job_id))
-            if new_version != version:
-                version = new_version
-                yield Changed(version)
-            if state in FINAL:
-                yield Ended(state)
-                return
-            async for news in _live(mailbox, after):
-                if isinstance(news, Lines):
-                    after = news.last
-                yield news
-
-
-async def _live(mailbox: Mailbox, after: int) -> AsyncIterator[Lines | Tail | None]:
-    """Messages that continue at `after`, until the rows must be read."""
-    while True:
-        try:
-            message = await asyncio.wait_for(mailbox.get(), POLL_S)
-        except TimeoutError:
-            yield None
-            return
-        if message["kind"] == "tail":
-            yield Tail(message["text"])
-        elif message["kind"] == "lines":
-            lines = Lines(message["first"], message["lines"])
-            if lines.last <= after:
+            # Looked at together, before anything is handed out: what comes meanwhile sets `news`.
+            news, pieces = live.news, live.newest.behind(after)
+            live.raise_failure()
+            is_behind = pieces is None
+            if pieces is None:
+                pieces = await replays().behind(job_id, after)
+                # What no row has any more was taken away for good.
+                after = after if pieces else live.newest.edge
+            portion = _portion(pieces)
+            is_behind = is_behind or len(portion) < len(pieces)
+            others, is_end = (None, False) if is_behind else (seen.others(), live.state in FINAL)
+            # While it is taken, which may last, nothing else is held.
+            del pieces
+            if portion:
+                after = portion[-1].last
+                yield [*portion]
+            if is_behind:
                 continue
-            if lines.first > after + 1:
+            if others is not None:
+                yield others
+            if once or is_end:
                 return
-            yield Lines(after + 1, lines.lines[after + 1 - lines.first :])
-            after = lines.last
-        else:
-            return
+            await news.wait()
 
 
-@sync_to_async
-def _job(job_id: int) -> tuple[str, int]:
-    try:
-        return Job.objects.values_list("state", "version").get(pk=job_id)
-    finally:
-        connections.close_all()
+def _portion(pieces: list[Piece]) -> list[Piece]:
+    """The first of them, one at least, that have no more than AT_ONCE_BYTES."""
+    sizes = accumulate(len(piece.event) for piece in pieces)
+    return [piece for piece, size in zip(pieces, sizes, strict=True) if size <= AT_ONCE_BYTES] or pieces[:1]
 
 
-@sync_to_async
-def _lines(job_id: int, after: int) -> Lines | None:
-    try:
-        return read_after(job_id, after)
-    finally:
-        connections.close_all()
+class _Seen:
+    """What a viewer knows of all that is no line."""
+
+    def __init__(self, live: Broadcast) -> None:
+        self._live = live
+        self._tails = self._version = -1
+        self._beats = live.beats
+
+    def others(self) -> list[News] | None:
+        """What is new of it; empty: a sign of life is due; None: neither."""
+        live, news = self._live, list[News]()
+        beats, self._beats = self._beats, live.beats
+        if live.tails != self._tails:
+            self._tails = live.tails
+            news.append(Tail(live.tail.text))
+        if live.version != self._version:
+            self._version = live.version
+            news.append(Changed(live.version))
+            if live.state in FINAL:
+                news.append(Ended(live.state))
+        return news if news or live.beats != beats else None

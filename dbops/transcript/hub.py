@@ -1,7 +1,6 @@
 """One Redis subscription a process, fanned out to every follower in it."""
 
 import asyncio
-import json
 import logging
 import random
 from collections import defaultdict
@@ -18,11 +17,12 @@ from dbops.transcript.live import channel
 logger = logging.getLogger(__name__)
 
 # A follower that does not keep up loses messages here, never lines: it reads the rows.
-MAILBOX_SIZE = 200
+MAILBOX_SIZE = 50
 # Redis says that a subscription holds; without it a message may be missed, which costs a poll, not a line.
 CONFIRMATION_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-Mailbox = asyncio.Queue[dict[str, Any]]
+# Messages as they came.
+Mailbox = asyncio.Queue[bytes]
 
 
 class Hub:
@@ -107,10 +107,9 @@ class Hub:
             self._confirmed[name].set()
         if message["type"] != "message":
             return
-        document = json.loads(message["data"])
         for box in self._mailboxes.get(name, ()):
             with suppress(asyncio.QueueFull):
-                box.put_nowait(document)
+                box.put_nowait(message["data"])
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

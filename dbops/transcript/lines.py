@@ -21,14 +21,23 @@ class LineSplitter:
 
     def feed(self, data: bytes, *, final: bool = False) -> list[str]:
         text = self._rest + self._decoder.decode(data, final).replace("\0", "\ufffd")
-        *complete, self._rest = text.replace("\r\n", "\n").split("\n")
-        lines = [piece for line in complete for piece in self._pieces(self._redactor.clean(overwrite(line)))]
+        complete, feed, self._rest = text.replace("\r\n", "\n").rpartition("\n")
+        lines = self._lines(complete) if feed else []
         self._rest = collapse(self._rest)
         return lines + self._break_the_rest() + (self._finish() if final else [])
 
     @property
     def tail(self) -> str:
         return self._redactor.clean(overwrite(self._rest))[: self._limit]
+
+    def _lines(self, text: str) -> list[str]:
+        """Of complete lines. Twenty thousand may come in a second: what can be is done with all at once."""
+        if "\r" in text:
+            text = "\n".join(map(overwrite, text.split("\n")))
+        lines = self._redactor.clean_lines(text).split("\n")
+        if len(max(lines, key=len)) <= self._limit:
+            return lines
+        return [piece for line in lines for piece in self._pieces(line)]
 
     def _pieces(self, line: str) -> list[str]:
         return [line[i : i + self._limit] for i in range(0, len(line), self._limit)] or [""]

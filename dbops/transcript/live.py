@@ -1,19 +1,22 @@
 """The live tail: what a worker wrote into the rows, told to the web processes through Redis.
 
-A message is one JSON document on the channel of a job: {"kind": "lines", "first": N, "lines": [...]},
-{"kind": "tail", "text": "..."} or {"kind": "job"} (state or steps changed: read the rows). All that Redis
-keeps is the unfinished last line, for those who come while it stands, and that expires by itself.
-"""
+A message is one JSON document on the channel of a job: {"kind": "lines", "first": N, "at": T, "lines": [...],
+"gap": [a, b] or null}, {"kind": "tail", "after": N, "text": "..."} (the unfinished line behind line N) or
+{"kind": "job"} (state or steps changed: read the rows). All that Redis keeps is the unfinished last line, for
+those who come while it stands; it expires by itself, and is out of date as soon as line N is not the last
+one."""
 
 import json
 import logging
 import time
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import redis
 
 from dbops import conf
+from dbops.transcript.reading import Gap, Lines
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +42,30 @@ def tail_key(job_id: int) -> str:
     return f"{channel(job_id)}:tail"
 
 
-def publish_lines(job_id: int, first: int, lines: list[str]) -> None:
-    _publish(job_id, {"kind": "lines", "first": first, "lines": lines})
+@dataclass(frozen=True)
+class LinesCame:
+    lines: Lines
+    gap: Gap | None
 
 
-def publish_tail(job_id: int, text: str) -> None:
-    _publish(job_id, {"kind": "tail", "text": text}, keep=text)
+@dataclass(frozen=True)
+class Tail:
+    """The unfinished line behind line `after`."""
+
+    after: int
+    text: str
 
 
-def current_tail(job_id: int) -> str:
-    """The unfinished last line as it was published last; "" where there is none or Redis is away."""
-    try:
-        kept = _client().get(tail_key(job_id))
-    except redis.RedisError:
-        return ""
-    return kept.decode() if isinstance(kept, bytes) else ""
+NO_TAIL = Tail(0, "")
+
+
+def publish_lines(job_id: int, lines: Lines, gap: Gap | None = None) -> None:
+    _publish(job_id, {"kind": "lines", **lines.document(), "gap": gap})
+
+
+def publish_tail(job_id: int, after: int, text: str) -> bool:
+    """False where it could not be told."""
+    return _publish(job_id, {"kind": "tail", "after": after, "text": text}, is_kept=True)
 
 
 def publish_change(job_id: int) -> None:
@@ -61,18 +73,51 @@ def publish_change(job_id: int) -> None:
     _publish(job_id, {"kind": "job"})
 
 
-def _publish(job_id: int, message: dict[str, Any], keep: str | None = None) -> None:
+def heard(data: bytes) -> LinesCame | Tail | None:
+    """A message as it came. None: the rows must be read, since something changed, or it is not understood."""
+    try:
+        message = json.loads(data)
+        if message["kind"] == "lines":
+            first_and_last = message["gap"]
+            return LinesCame(Lines.of(message), tuple(first_and_last) if first_and_last else None)
+        return Tail(message["after"], message["text"]) if message["kind"] == "tail" else None
+    except (ValueError, KeyError, TypeError):
+        logger.exception("a message of the live tail is not understood, the rows are read instead")
+        return None
+
+
+def current_tail(job_id: int) -> Tail:
+    """The unfinished last line as it was published last; NO_TAIL where there is none or Redis is away."""
     if time.monotonic() < _away.until:
-        return
+        return NO_TAIL
+    try:
+        kept = _client().get(tail_key(job_id))
+    except redis.RedisError as error:
+        _leave_alone(job_id, error)
+        return NO_TAIL
+    found = heard(kept) if isinstance(kept, bytes) else None
+    return found if isinstance(found, Tail) else NO_TAIL
+
+
+def _publish(job_id: int, message: dict[str, Any], *, is_kept: bool = False) -> bool:
+    if time.monotonic() < _away.until:
+        return False
+    text = json.dumps(message)
     try:
         with _client().pipeline(transaction=False) as commands:
-            if keep is not None:
-                commands.set(tail_key(job_id), keep, ex=TAIL_KEPT_S)
-            commands.publish(channel(job_id), json.dumps(message))
+            if is_kept:
+                commands.set(tail_key(job_id), text, ex=TAIL_KEPT_S)
+            commands.publish(channel(job_id), text)
             commands.execute()
     except redis.RedisError as error:
-        _away.until = time.monotonic() + PAUSE_S
-        logger.warning("job %s: the live tail is not told, followers read the rows: %s", job_id, error)
+        _leave_alone(job_id, error)
+        return False
+    return True
+
+
+def _leave_alone(job_id: int, error: redis.RedisError) -> None:
+    _away.until = time.monotonic() + PAUSE_S
+    logger.warning("job %s: the live tail is not told, followers read the rows: %s", job_id, error)
 
 
 @cache

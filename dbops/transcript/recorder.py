@@ -1,52 +1,65 @@
 """Appending: bytes in; numbered lines into the rows, then to the live tail."""
 
 import logging
-import time
 from collections.abc import Callable
+from datetime import timedelta
 
-from django.db import Error, IntegrityError, connection, transaction
-from django.db.models.functions import Now
+from django.db import Error, IntegrityError, connection
 
 from dbops import conf
-from dbops.models import Job, TranscriptChunk
+from dbops.models import Job
 from dbops.models.away import is_away
-from dbops.models.job import FINAL, FenceLostError
+from dbops.models.clock import now, passed
 from dbops.redaction import Redactor
 from dbops.transcript import live
+from dbops.transcript.appending import Kept, append, written
+from dbops.transcript.backlog import Backlog, Batch
 from dbops.transcript.lines import LineSplitter
+from dbops.transcript.reading import Lines
 
 logger = logging.getLogger(__name__)
 
 # After a failure our database is left alone for this long, so that the target does not wait for it.
 PAUSE_S = 2.0
-# What waits may take this much of a worker's memory; a line costs a little more than its text.
-WAITING_MOST = 32_000_000
-LINE_COST = 100
 
 
 class Recorder:
     """The transcript of one job, written by the one worker that holds it.
 
     Lines are batched (BATCH_MS or BATCH_BYTES). When opsdash's own database does not answer, the lines wait
-    in memory and the next flush tries again: the job in the target does not suffer for our trouble. Where
-    even WAITING_MOST is used up, what is printed is counted, and the transcript says how much it lacks.
+    in memory, with the moment at which they came, and the next flush tries again: the job in the target does
+    not suffer for our trouble. Where even the backlog is full, what is printed is counted, and the transcript
+    says how much it lacks. Of a transcript that grows beyond TRANSCRIPT_BYTES the middle is taken away.
     """
 
-    def __init__(self, job: Job, redactor: Redactor, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, job: Job, redactor: Redactor, clock: Callable[[], float] = passed) -> None:
         self.job_id = job.pk
         self.fence = job.fence
         self.redactor = redactor
         self._splitter = LineSplitter(redactor, conf.knob("LINE_CHARS"))
         self._clock = clock
-        self._last_line = job.last_line
-        self._bytes = job.transcript_bytes
-        self._dropped = 0
+        self._kept = Kept.of(job)
         self._missed = 0
-        self._waiting: list[str] = []
-        self._waiting_bytes = 0
+        self._backlog = Backlog()
         self._waiting_since = 0.0
         self._sent_tail = ""
         self._not_before = 0.0
+        self._last_printed = job.last_line
+
+    @property
+    def next_line(self) -> int:
+        """The number that the next line gets, also where it is begun already."""
+        return self._kept.last_line + self._backlog.count + 1
+
+    @property
+    def line_at_hand(self) -> int:
+        """The number of the last line so far, also where it is not complete yet."""
+        return self.next_line if self._splitter.tail else self.next_line - 1
+
+    @property
+    def last_printed(self) -> int:
+        """As `line_at_hand`, but our own words behind all output do not count."""
+        return self.next_line if self._splitter.tail else self._last_printed
 
     def feed(self, data: bytes) -> None:
         """Output of the target, cut anywhere."""
@@ -68,26 +81,23 @@ class Recorder:
         """Everything that was said becomes lines; False when our database did not take it: call again."""
         self._add(self._splitter.feed(b"", final=True))
         self._tell_missed()
-        if self._dropped:
-            self._keep(f"opsdash: {self._dropped} lines of output were not kept.")
-            self._dropped = 0
         return self.flush()
 
     def flush_when_due(self) -> None:
-        if not self._waiting and self._splitter.tail == self._sent_tail:
+        if not self._backlog and self._splitter.tail == self._sent_tail:
             return
         due = self._clock() - self._waiting_since >= conf.knob("BATCH_MS") / 1000
-        if due or self._waiting_bytes >= conf.knob("BATCH_BYTES"):
+        if due or self._backlog.size >= conf.knob("BATCH_BYTES"):
             self.flush()
 
     def flush(self) -> bool:
         """Write what waits; False when our database did not take it (it waits on)."""
         self._waiting_since = self._clock()
-        while self._waiting:
+        while self._backlog:
             if self._clock() < self._not_before:
                 return False
             try:
-                first, lines = self._write()
+                self._write(self._backlog.first())
             except Error as error:
                 if not is_away(error):
                     raise
@@ -95,39 +105,28 @@ class Recorder:
                 connection.close()
                 self._not_before = self._clock() + PAUSE_S
                 return False
-            live.publish_lines(self.job_id, first, lines)
         self._publish_tail()
         return True
 
     def _add(self, lines: list[str]) -> None:
-        if lines and not self._waiting:
-            self._waiting_since = self._clock()
-        for line in lines:
-            if self._dropped or self._is_full(line):
-                self._drop()
-            elif self._has_no_room(line):
-                self._miss()
-            else:
-                self._tell_missed()
-                self._keep(line)
+        """Of the target."""
+        if not lines:
+            return
+        if not self._missed and self._backlog.has_room_for(lines):
+            self._keep(*lines)
+        else:
+            for line in lines:
+                self._keep_or_miss(line)
+        self._last_printed = self.next_line - 1
 
-    def _is_full(self, line: str) -> bool:
-        return self._bytes + self._waiting_bytes + size_of(line) > conf.knob("TRANSCRIPT_BYTES")
-
-    def _drop(self) -> None:
-        """From the first one on, so that the transcript has one gap and says where it begins."""
-        if not self._dropped:
-            self._keep("opsdash: the transcript is full; what is printed from here on is not kept.")
-        self._dropped += 1
-
-    def _has_no_room(self, line: str) -> bool:
-        """Once it had none, only when all that waits is written: the gap is one, and is said where it is."""
-        if self._missed:
-            return bool(self._waiting)
-        cost = self._waiting_bytes + LINE_COST * len(self._waiting)
-        return cost + size_of(line) + LINE_COST > WAITING_MOST
-
-    def _miss(self) -> None:
+    def _keep_or_miss(self, line: str) -> None:
+        """Once there was no room, only when all that waits is written: the gap is one, and is said where it
+        is."""
+        has_room = not self._backlog if self._missed else self._backlog.has_room_for([line])
+        if has_room:
+            self._tell_missed()
+            self._keep(line)
+            return
         if not self._missed:
             logger.warning(
                 "job %s: so much of its transcript waits for our database that more is not kept", self.job_id
@@ -142,50 +141,29 @@ class Recorder:
             )
             self._missed = 0
 
-    def _keep(self, line: str) -> None:
-        self._waiting.append(line)
-        self._waiting_bytes += size_of(line)
+    def _keep(self, *lines: str) -> None:
+        if not self._backlog:
+            self._waiting_since = self._clock()
+        self._backlog.add(lines, self._clock())
 
-    def _write(self) -> tuple[int, list[str]]:
-        """One chunk, of BATCH_BYTES at most; what had to wait may be many."""
-        lines, size = self._next_chunk()
-        first, last = self._last_line + 1, self._last_line + len(lines)
+    def _write(self, batch: Batch) -> None:
+        at = now() - timedelta(seconds=self._clock() - batch.came)
+        lines, before = Lines(self._kept.last_line + 1, batch.lines, at), self._kept
         try:
-            self._insert(first, last, lines, self._bytes + size)
+            self._kept = append(self.job_id, self.fence, before, lines, batch.size)
         except IntegrityError:
             # The commit of a try before this one succeeded, only its acknowledgement was lost.
-            written = TranscriptChunk.objects.get(job_id=self.job_id, first=first)
-            last, lines = written.last, written.lines
-            size = sum(map(size_of, lines))
-        self._waiting = self._waiting[len(lines) :]
-        self._waiting_bytes -= size
-        self._bytes += size
-        self._last_line = last
-        return first, lines
-
-    def _next_chunk(self) -> tuple[list[str], int]:
-        size = count = 0
-        while count < len(self._waiting) and (count == 0 or size < conf.knob("BATCH_BYTES")):
-            size += size_of(self._waiting[count])
-            count += 1
-        return self._waiting[:count], size
-
-    @transaction.atomic
-    def _insert(self, first: int, last: int, lines: list[str], total: int) -> None:
-        TranscriptChunk.objects.create(
-            job_id=self.job_id, first=first, last=last, text="\n".join(lines), at=Now()
-        )
-        held = Job.objects.filter(pk=self.job_id, fence=self.fence).exclude(state__in=FINAL)
-        if held.update(last_line=last, transcript_bytes=total) != 1:
-            raise FenceLostError
+            self._kept = written(self.job_id, self.fence)
+            if self._kept.last_line != lines.last:
+                raise
+        self._backlog.first_is_written()
+        live.publish_lines(self.job_id, lines, self._kept.gap)
+        # Whoever hears of lines shows no unfinished one any more.
+        self._sent_tail = ""
+        if self._kept.first_error_line != before.first_error_line:
+            live.publish_change(self.job_id)
 
     def _publish_tail(self) -> None:
         tail = self._splitter.tail
-        if tail != self._sent_tail:
-            live.publish_tail(self.job_id, tail)
+        if tail != self._sent_tail and live.publish_tail(self.job_id, self._kept.last_line, tail):
             self._sent_tail = tail
-
-
-def size_of(line: str) -> int:
-    """Bytes in the row, with the line feed."""
-    return len(line.encode()) + 1

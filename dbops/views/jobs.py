@@ -1,18 +1,24 @@
+import time
 from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.db import connections
 from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
+from dbops import conf, launch
+from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs, roles_now
 from dbops.forms import CancelForm, JobsFilter
-from dbops.pages.job import LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
-from dbops.transcript.reading import Lines, read_after, read_before, read_last
+from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
+from dbops.transcript.reading import read_after, read_between, with_gaps
+from dbops.transcript.retention import end_of_text, removed_words
+from dbops.transcript.searching import search as search_lines
+from dbops.transcript.threads import beside_the_loop
 from dbops.views.answers import page_or_fragment
+
+# What may be looked for in a transcript, in characters.
+WORDS_MOST = 200
 
 
 @require_GET
@@ -64,17 +70,42 @@ def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:
 @require_GET
 @needs(Role.VIEWER)
 def lines(request: OpsRequest, job_id: int) -> HttpResponse:
-    """{"first", "lines"}: at most LINES_AT_ONCE complete lines, those in front of number `?before=N` or,
-    without it, the last ones. `lines[0]` has the number `first`; no line stands before line 1."""
+    """The complete lines number `?from=N` to `&to=M`, LINES_AT_ONCE at most: {"chunks": [{"first", "at",
+    "lines"}], "last", "gap", "removed"}. `last` is the number of the last one that there is. What lies in
+    `gap`, [a, b] or null, is not kept; `removed` says why none is, or is "". Of very long lines fewer may
+    come than were asked for."""
     found = job_or_404(job_id)
-    before = request.GET.get("before")
-    if before is None:
-        batch = read_last(found.pk, LINES_AT_ONCE)
-    elif before.isascii() and before.isdigit() and len(before) < 10 and int(before):
-        batch = read_before(found.pk, int(before), LINES_AT_ONCE)
-    else:
-        return HttpResponseBadRequest("`before` is no number of a line.", content_type="text/plain")
-    return JsonResponse({"first": batch.first, "lines": batch.lines}, headers={"Cache-Control": "no-store"})
+    first, last = number_of_line(request.GET.get("from")), number_of_line(request.GET.get("to"))
+    if not first or not last or not first <= last < first + LINES_AT_ONCE:
+        sentence = f"`from` and `to` are no numbers of at most {LINES_AT_ONCE} lines."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    chunks = read_between(found.pk, first, last, ANSWER_BYTES)
+    told = {"last": found.last_line, "gap": found.gap, "removed": removed_words(found)}
+    document = {"chunks": [chunk.document() for chunk in chunks], **told}
+    return JsonResponse(document, headers={"Cache-Control": "no-store"})
+
+
+@require_GET
+@needs(Role.VIEWER)
+def search(request: OpsRequest, job_id: int) -> HttpResponse:
+    """Which lines behind `&after=N` hold `?q=words` as they are shown, whatever the case (`&case=1`: as it is
+    written): {"lines": [numbers], "count", "more", "until"}. `lines` are the first ones, 10,000 at most, of
+    `count`; `more` says that there are others; `until` is the number of the last line that was looked at."""
+    found = job_or_404(job_id)
+    words, after = request.GET.get("q", ""), request.GET.get("after", "0")
+    if not 1 <= len(words) <= WORDS_MOST:
+        sentence = f"`q` is not a text of 1 to {WORDS_MOST} characters. Nothing was looked for."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    if after != "0" and not number_of_line(after):
+        sentence = "`after` is not the number of a line. Nothing was looked for."
+        return HttpResponseBadRequest(sentence, content_type="text/plain")
+    lines = search_lines(found.pk, words, int(after), case=request.GET.get("case") == "1")
+    return JsonResponse(lines.document(), headers={"Cache-Control": "no-store"})
+
+
+def number_of_line(text: str | None) -> int:
+    """0 where it is none."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 @require_GET
@@ -84,22 +115,26 @@ async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
     found = await sync_to_async(job_or_404)(job_id)
     name = f"opsdash-job-{found.pk}.txt"
     return StreamingHttpResponse(
-        _all_lines(found.pk),
+        _all_lines(found.pk, (request.user.pk, request.session.session_key or "")),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _all_lines(job_id: int) -> AsyncIterator[str]:
-    after = 0
-    while batch := await _read(job_id, after):
-        yield "\n".join(batch.lines) + "\n"
-        after = batch.last
+async def _all_lines(job_id: int, who: tuple[int, str]) -> AsyncIterator[str]:
+    """A large one takes a slow client long: whether it still may have it is looked at as of a stream."""
+    after, looked_at = 0, time.monotonic()
+    while some := await _read(job_id, after):
+        yield "".join(line + "\n" for line in with_gaps(some, after))
+        after = some[-1].last
+        if time.monotonic() - looked_at > conf.knob("STREAM_RECHECK_S"):
+            looked_at = time.monotonic()
+            if (await _roles_now([who]))[who] < Role.VIEWER:
+                yield "opsdash: you are signed out; the rest is not in this file.\n"
+                return
+    yield await _end_of_text(job_id)
 
 
-@sync_to_async
-def _read(job_id: int, after: int) -> Lines | None:
-    try:
-        return read_after(job_id, after)
-    finally:
-        connections.close_all()
+_read = beside_the_loop(read_after)
+_end_of_text = beside_the_loop(end_of_text)
+_roles_now = beside_the_loop(roles_now)

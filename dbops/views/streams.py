@@ -1,45 +1,66 @@
 """The live page of a job: one SSE response carries its fragments and its transcript."""
 
-import asyncio
-import json
 import logging
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.models import User
 from django.db import Error, connections
 from django.http import StreamingHttpResponse
-from django.template.loader import render_to_string
+from django.middleware.csrf import get_token
 from django.views.decorators.http import require_GET
 
-from dbops import conf
-from dbops.access import OpsRequest, Role, job_or_404, needs, role_of
+from dbops.access import OpsRequest, Role, job_or_404, needs
 from dbops.models.away import is_away
-from dbops.pages.job import FRAGMENTS, job_page
-from dbops.transcript.following import Changed, Ended, Tail, follow
-from dbops.transcript.reading import Lines
+from dbops.transcript.broadcast import broadcasts
+from dbops.transcript.events import ALIVE, event
+from dbops.transcript.following import Changed, Ended, News, follow
+from dbops.transcript.pieces import Piece
 from dbops.views.errors import words
+from dbops.views.fragments import TOKEN, fragments
+from dbops.views.viewers import Viewer, viewers
 
 logger = logging.getLogger(__name__)
+
+# A page that has no stream of its own asks again after this long.
+AGAIN_S = 2
 
 
 @require_GET
 @needs(Role.VIEWER)
-async def job_stream(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
-    """Events: `fragments` {"html": {id: html}}, `lines` {"first", "lines"} with the last line's number as
-    id, `tail` {"text"}, `end` {"state"}, `bye` {"why"}. Every data line is one JSON document, so nothing that
-    a target prints can forge an event. `?after=N` resumes behind line N."""
+async def job_stream(request: OpsRequest, job_id: int) -> "EventStream":
+    """Events: `fragments` {"html": {id: html}}, `lines` {"first", "at", "lines", "gap"} with the last line's
+    number as id, `tail` {"text"}, `end` {"state"}, `bye` {"why", "again_s"}. Every data line is one JSON
+    document, so nothing that a target prints can forge an event. `?after=N` resumes behind line N.
+
+    With `?once=1`, or where the session has STREAMS_PER_SESSION of them open already, it is told what there
+    is, and to ask again."""
     job = await sync_to_async(job_or_404)(job_id)
     await sync_to_async(connections.close_all)()
-    return StreamingHttpResponse(
-        _until_away(_events(request, job.pk, _after(request)), job.pk),
-        content_type="text/event-stream",
-        # identity: a compressing middleware or proxy would hold events back.
-        headers={"Cache-Control": "no-store", "Content-Encoding": "identity", "X-Accel-Buffering": "no"},
-    )
+    viewer = Viewer(request.user.pk, request.session.session_key or "", request.role)
+    # One token for the whole stream: a part of the page that stays the same is not told again.
+    teller = _Teller(job.pk, request.role, get_token(request))
+    once = request.GET.get("once") == "1"
+    return EventStream(_until_away(_events(viewer, teller, job.pk, _after(request), once=once), job.pk))
+
+
+class EventStream(StreamingHttpResponse):
+    """It holds nothing of its request (see opsdash.handler)."""
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(
+            events,
+            content_type="text/event-stream",
+            # identity: a compressing middleware or proxy would hold events back.
+            headers={"Cache-Control": "no-store", "Content-Encoding": "identity", "X-Accel-Buffering": "no"},
+        )
+        self._events = events
+
+    def alone(self) -> "EventStream":
+        """The same, with what middleware has added, after Django is done with it and its request."""
+        copy = EventStream(self._events)
+        copy.headers, copy.cookies = self.headers, self.cookies
+        return copy
 
 
 def _after(request: OpsRequest) -> int:
@@ -47,7 +68,7 @@ def _after(request: OpsRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-async def _until_away(events: AsyncGenerator[str], job_id: int) -> AsyncGenerator[str]:
+async def _until_away(events: AsyncGenerator[bytes], job_id: int) -> AsyncGenerator[bytes]:
     """Without our database there is nothing to tell but that; who listens comes again, and misses nothing."""
     try:
         async with aclosing(events):
@@ -60,58 +81,51 @@ async def _until_away(events: AsyncGenerator[str], job_id: int) -> AsyncGenerato
         yield event("bye", {"why": words(error)})
 
 
-async def _events(request: OpsRequest, job_id: int, after: int) -> AsyncGenerator[str]:
-    spoke = checked = time.monotonic()
-    async with aclosing(follow(job_id, after)) as all_news:
-        async for news in all_news:
-            now = time.monotonic()
-            if now - checked > conf.knob("STREAM_RECHECK_S"):
-                checked = now
-                if not await _still_allowed(request):
-                    yield event("bye", {"why": "signed out"})
-                    return
-            if news is None and now - spoke <= conf.knob("STREAM_KEEPALIVE_S"):
-                continue
-            yield await _told(request, job_id, news)
-            spoke = now
-            # Let a client that has gone be noticed between two events.
-            await asyncio.sleep(0)
+async def _events(
+    viewer: Viewer, teller: "_Teller", job_id: int, after: int, *, once: bool
+) -> AsyncGenerator[bytes]:
+    with viewers().enter(viewer):
+        once, is_over = once or viewers().is_one_too_many(viewer), False
+        async with aclosing(follow(job_id, after, once=once)) as all_news:
+            async for news in all_news:
+                if viewer.bye:
+                    break
+                is_over = bool(news) and isinstance(news[-1], Ended)
+                yield await teller.tell(news)
+        if not is_over:
+            yield _goodbye(viewer)
 
 
-async def _told(request: OpsRequest, job_id: int, news: Lines | Tail | Changed | Ended | None) -> str:
-    if isinstance(news, Lines):
-        return event("lines", {"first": news.first, "lines": news.lines}, number=news.last)
-    if isinstance(news, Tail):
+def _goodbye(viewer: Viewer) -> bytes:
+    if viewer.bye:
+        return event("bye", {"why": viewer.bye})
+    return event("bye", {"why": "many pages of this browser are open", "again_s": AGAIN_S})
+
+
+class _Teller:
+    """News as one viewer is told them."""
+
+    def __init__(self, job_id: int, role: Role, token: str) -> None:
+        self._job_id, self._role, self._token = job_id, role, token.encode()
+        self._told: dict[str, str] = {}
+
+    async def tell(self, all_news: list[News]) -> bytes:
+        """Nothing new is a sign of life."""
+        return b"".join([await self._event(news) for news in all_news]) or ALIVE
+
+    async def _event(self, news: News) -> bytes:
+        if isinstance(news, Piece):
+            return news.event
+        if isinstance(news, Changed):
+            return await self._fragments(news.version)
+        if isinstance(news, Ended):
+            return event("end", {"state": news.state})
         return event("tail", {"text": news.text})
-    if isinstance(news, Changed):
-        return event("fragments", {"html": await _fragments(request, job_id)})
-    if isinstance(news, Ended):
-        return event("end", {"state": news.state})
-    return ": alive\n\n"
 
-
-def event(name: str, data: Any, number: int | None = None) -> str:
-    head = f"id: {number}\n" if number is not None else ""
-    return f"event: {name}\n{head}data: {json.dumps(data)}\n\n"
-
-
-@sync_to_async
-def _fragments(request: OpsRequest, job_id: int) -> dict[str, str]:
-    try:
-        context = {"page": job_page(request.role, job_or_404(job_id))}
-        return {
-            name: render_to_string(f"_fragments/{name}.html", context, request=request) for name in FRAGMENTS
-        }
-    finally:
-        connections.close_all()
-
-
-@sync_to_async
-def _still_allowed(request: OpsRequest) -> bool:
-    """Read anew: the person may have been deactivated, or signed out elsewhere, since the stream began."""
-    try:
-        user = User.objects.filter(pk=request.user.pk).first()
-        session_lives = request.session.exists(request.session.session_key or "")
-        return user is not None and role_of(user) >= Role.VIEWER and session_lives
-    finally:
-        connections.close_all()
+    async def _fragments(self, version: int) -> bytes:
+        found = await fragments().of(self._job_id, self._role, version)
+        names = found.unlike(self._told)
+        self._told = found.html
+        data = found.data(names)
+        broadcasts().weigh(self._job_id, len(data))
+        return b"event: fragments\ndata: %b\n\n" % data.replace(TOKEN.encode(), self._token)

@@ -1,43 +1,18 @@
 'use strict';
 // An htmx extension: <div hx-ext="live" live-url="…" data-after="N"> owns one stream while it is on the page and seen.
 {
+  const { LostLine, lost } = window.opsdash;
   const FIRST_WAIT_S = 0.5;
   const LONGEST_WAIT_S = 10;
   const SILENCE_S = 40; // the server gives a sign of life every 10 s
+  const ANSWER_S = 5; // so long a page that asks every few seconds waits before it says that nobody answers
+  const HIDDEN_S = 30; // a tab that is not seen asks so often how the job stands, for its title and icon
+  const GLANCE_S = 10; // and holds no answer open for longer
   const STEADY_S = 5; // what each connect brings anyway is no sign that it will last
-  const WORDS = {
-    'connecting': 'connecting',
-    'live': 'live',
-    'silent': 'silent',
-    'reconnecting': 'reconnecting',
-    'paused': 'paused (tab hidden)',
-    'ended': 'ended',
-    'signed-out': 'signed out: reload to log in',
-    'gone': 'gone: reload the page',
-  };
+  const STAYS_S = 3; // a connection that is open for so long is no longer one of every few seconds
+  const TOKEN = /name="csrfmiddlewaretoken" value="\w*"/g; // each answer has another one for the same form
   const FINAL = ['ended', 'signed-out', 'gone'];
   const now = () => performance.now() / 1000;
-
-  /** The one place that says what the connection is. The seconds are outside of what a screen reader is told. */
-  class StateView {
-    show(state, seconds) {
-      const element = document.getElementById('connection_state');
-      if (!element) return;
-      if (!element.querySelector('[role=status]')) this.build(element);
-      const [word, detail] = element.children;
-      element.dataset.state = state;
-      if (word.textContent !== WORDS[state]) word.textContent = WORDS[state];
-      detail.textContent = seconds === undefined ? '' : ` (${seconds} s)`;
-    }
-
-    build(element) {
-      const word = document.createElement('span');
-      word.setAttribute('role', 'status');
-      const detail = document.createElement('span');
-      detail.setAttribute('aria-hidden', 'true');
-      element.replaceChildren(word, detail);
-    }
-  }
 
   class Stream {
     constructor(element) {
@@ -45,12 +20,15 @@
       this.url = element.getAttribute('live-url');
       this.last = Number.parseInt(element.dataset.after, 10) || 0;
       this.silenceS = Number.parseFloat(element.getAttribute('live-silence')) || SILENCE_S;
-      this.view = new StateView();
+      this.hiddenS = Number.parseFloat(element.getAttribute('live-hidden')) || HIDDEN_S;
+      this.view = new window.opsdash.StateView();
       this.shown = new Map();
       this.failures = 0;
       this.state = null;
       this.controller = null;
       this.due = null;
+      this.everyS = null; // not null: the server ends each answer, and is asked again after so long
+      this.timer = null;
       this.watch = setInterval(() => this.tick(), Math.min(1000, this.silenceS * 100));
       this.onVisibility = () => this.wake();
       this.onOffline = () => this.lostLine();
@@ -71,31 +49,57 @@
       if (document.visibilityState === 'hidden') this.pause();
       else if (this.state === null || this.state === 'paused') {
         this.failures = 0;
+        this.state = null;
         this.connect();
       }
     }
 
+    /** No stream; now and then a short question. Whatever comes of it, this is where it ends. */
     pause() {
       if (this.isFinal()) return;
       this.drop();
+      this.everyS = null;
+      this.timer = setTimeout(() => this.connect(), 1000 * this.hiddenS);
       this.say('paused');
     }
 
     lostLine() {
-      if (this.isFinal() || this.state === 'paused') return;
-      this.later();
+      if (!this.isFinal()) this.later();
     }
 
     tick() {
       if (!this.element.isConnected) this.close();
       else if (this.isWaiting()) this.countDown();
-      else if (this.controller) this.listenForSilence();
+      else if (this.controller) this.listen();
+    }
+
+    listen() {
+      if (this.isPaused()) return this.listenBriefly();
+      if (this.everyS !== null && now() - this.openedAt > STAYS_S) this.stay();
+      if (this.everyS !== null && now() - this.heardAt > ANSWER_S) this.doubt();
+      return this.listenForSilence();
+    }
+
+    listenBriefly() {
+      if (now() - this.askedAt > Math.min(GLANCE_S, this.silenceS)) this.pause();
+    }
+
+    /** Nobody answers: what the page shows is not current to these seconds any more. */
+    doubt() {
+      this.everyS = null;
+      this.say('reconnecting');
+    }
+
+    /** The server keeps this connection again. */
+    stay() {
+      this.everyS = null;
+      this.say('live');
     }
 
     countDown() {
       const left = this.due - now();
       if (left <= 0) this.connect();
-      else this.say('reconnecting', Math.ceil(left));
+      else if (this.everyS === null) this.say('reconnecting', Math.ceil(left));
     }
 
     listenForSilence() {
@@ -110,6 +114,10 @@
       return this.due !== null;
     }
 
+    isPaused() {
+      return this.state === 'paused';
+    }
+
     isFinal() {
       return FINAL.includes(this.state);
     }
@@ -122,18 +130,32 @@
     /** Let go of the open request, if any; nothing that it still brings is taken. */
     drop() {
       this.due = null;
+      clearTimeout(this.timer);
       const open = this.controller;
       this.controller = null;
       if (open) open.abort();
     }
 
     later(seconds) {
+      if (this.isPaused()) return this.pause();
       this.drop();
+      this.everyS = null;
       const longest = Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** this.failures);
       this.failures += 1;
       const wait = seconds === undefined ? longest * (0.5 + Math.random() / 2) : seconds;
       this.due = now() + wait;
-      this.say('reconnecting', Math.ceil(wait));
+      return this.say('reconnecting', Math.ceil(wait));
+    }
+
+    /** It is no failure, and what the page shows is current to these seconds. */
+    againEvery(seconds) {
+      if (this.isPaused()) return this.pause();
+      this.drop();
+      this.everyS = seconds;
+      this.failures = 0;
+      this.due = now() + seconds;
+      this.timer = setTimeout(() => this.connect(), 1000 * seconds);
+      return this.say('every', seconds);
     }
 
     finish(state) {
@@ -163,36 +185,44 @@
       this.drop();
       const controller = new AbortController();
       this.controller = controller;
+      this.askedAt = now();
       this.heardAt = now();
-      if (this.state !== 'reconnecting') this.say('connecting');
-      else this.say('reconnecting');
+      this.openedAt = Infinity;
+      this.hadTail = false;
+      const isQuiet = this.everyS !== null || this.isPaused();
+      if (!isQuiet) this.say(this.state === 'reconnecting' ? 'reconnecting' : 'connecting');
       try {
         const response = await this.ask(controller.signal);
         if (this.controller !== controller) return;
         const verdict = this.judge(response);
         if (verdict) return this.obey(verdict);
         this.openedAt = now();
-        this.tell('transcript:tail', { text: '' });
-        this.say('live');
+        if (this.everyS === null && !this.isPaused()) this.opened();
         await this.read(response, controller);
         if (this.controller === controller) this.later();
       } catch (error) {
         // Whatever broke the line, the answer is the same; an aborted one is not ours any more.
         if (this.controller === controller) this.later();
-        if (!isNetworkError(error)) throw error;
+        if (!(error instanceof LostLine)) throw error;
       }
+    }
+
+    opened() {
+      this.tell('transcript:tail', { text: '' });
+      this.say('live');
     }
 
     ask(signal) {
       const url = new URL(this.url, document.baseURI);
       url.searchParams.set('after', String(this.last));
+      if (this.isPaused()) url.searchParams.set('once', '1');
       return fetch(url, {
         signal,
         cache: 'no-store',
         credentials: 'same-origin',
         redirect: 'manual',
         headers: { Accept: 'text/event-stream' },
-      });
+      }).catch(lost);
     }
 
     /** null: read it; a final state; or 'again'. */
@@ -211,24 +241,32 @@
       else this.finish(verdict);
     }
 
-    async read(response, controller) {
-      const decoder = new TextDecoder();
-      const events = new window.opsdash.EventReader((event) => {
-        if (this.controller === controller) this.take(event);
+    read(response, controller) {
+      const reader = new window.opsdash.BodyReader({
+        isOurs: () => this.controller === controller,
+        onSign: () => this.heard(),
+        onEvent: (event) => this.take(event),
       });
-      const reader = response.body.getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done || this.controller !== controller) return;
-        this.heardAt = now();
-        if (this.state === 'silent') this.say('live');
-        events.push(decoder.decode(value, { stream: true }));
-      }
+      return reader.read(response.body);
+    }
+
+    heard() {
+      this.heardAt = now();
+      if (this.state === 'silent') this.say('live');
     }
 
     // -- what it brings
 
-    take({ event, data }) {
+    /** A mistake in one of them is told, and is no reason to leave the line: the next ones may be in order. */
+    take(event) {
+      try {
+        this.obeyEvent(event);
+      } catch (error) {
+        window.reportError(error);
+      }
+    }
+
+    obeyEvent({ event, data }) {
       const handler = Object.hasOwn(this.takers, event) ? this.takers[event] : null;
       if (!handler) return;
       if (now() - this.openedAt > STEADY_S) this.failures = 0;
@@ -247,36 +285,41 @@
 
     takeFragments({ html }) {
       for (const [id, content] of Object.entries(html)) {
-        if (this.shown.get(id) === content) continue;
-        this.shown.set(id, content);
+        const seen = content.replace(TOKEN, '');
+        if (this.shown.get(id) === seen) continue;
         swap(id, content);
+        this.shown.set(id, seen);
       }
     }
 
-    takeLines({ first, lines }) {
-      if (first > this.last + 1) {
+    takeLines({ first, at, lines, gap = null }) {
+      const next = this.last + 1;
+      if (first > next && !covers(gap, next, first - 1)) {
         this.later();
         return;
       }
-      const fresh = lines.slice(this.last + 1 - first);
+      const from = Math.max(next, first);
+      const fresh = lines.slice(from - first);
       if (!fresh.length) return;
       this.failures = 0;
-      const from = this.last + 1;
-      this.last += fresh.length;
-      this.tell('transcript:lines', { first: from, lines: fresh });
+      this.last = from + fresh.length - 1;
+      this.tell('transcript:lines', { first: from, at, lines: fresh, gap });
     }
 
     takeTail({ text }) {
+      this.hadTail = true;
       this.tell('transcript:tail', { text });
     }
 
-    takeEnd({ title }) {
-      if (title) document.title = title;
+    takeEnd() {
       this.finish('ended');
     }
 
-    takeBye() {
-      this.later(0.5 + Math.random() * 1.5);
+    takeBye({ again_s: seconds }) {
+      if (typeof seconds === 'number' && seconds > 0) {
+        if (!this.hadTail) this.tell('transcript:tail', { text: '' });
+        this.againEvery(seconds);
+      } else this.later(0.5 + Math.random() * 1.5);
     }
 
     tell(name, detail) {
@@ -285,8 +328,9 @@
     }
   }
 
-  function isNetworkError(error) {
-    return error instanceof TypeError || error.name === 'AbortError' || error.name === 'NetworkError';
+  /** Lines that are not kept are not missing. */
+  function covers(gap, first, last) {
+    return gap !== null && gap[0] <= first && last <= gap[1];
   }
 
   function swap(id, content) {

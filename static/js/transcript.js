@@ -1,220 +1,135 @@
 'use strict';
-// The transcript as a list that only shows what is in sight. It keeps the raw lines; only textContent ever shows them.
+// The transcript as a list that only shows what is in sight: it puts together what the files beside this one do.
+window.opsdash = window.opsdash || {};
 {
-  const ROW_PX = 20; // --line-height-transcript; measured again at the first drawing
-  const SPARE_ROWS = 12; // above and below what is in sight
-  const LONGEST_SHOWN = 4000; // characters of a line
-  const SUMMARY_MS = 10000;
-  const NEAR_ROWS = 50; // so near to the first line that is held, those before it are fetched
-
-  // CSI, OSC / DCS / PM / APC strings with their end, and the two-character sequences.
-  const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])|\u009b[0-?]*[ -/]*[@-~]/g;
-  const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
-  const TURNS = /[\u202a-\u202e\u2066-\u2069]/g; // would make a line read other than it is
-
-  const picture = (character) => {
-    const code = character.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    return code === 0x7f ? '\u2421' : '\ufffd';
-  };
-
-  /** What a terminal would leave of a line, as plain text. */
-  const plain = (raw) => {
-    const whole = raw.replace(/\r+$/, '');
-    const last = whole.slice(whole.lastIndexOf('\r') + 1);
-    const shown = last.slice(0, LONGEST_SHOWN);
-    const text = shown.replace(ESCAPES, '').replace(CONTROLS, picture).replace(TURNS, '\ufffd');
-    const more = last.length - shown.length;
-    return more ? `${text}… (${more.toLocaleString('en')} more characters)` : text;
-  };
-
-  const make = (tag, className, parent) => {
-    const element = document.createElement(tag);
-    if (className) element.className = className;
-    parent.append(element);
-    return element;
-  };
-
-  class Row {
-    constructor(parent) {
-      this.element = make('div', 'line', parent);
-      this.number = make('a', 'line__number', this.element);
-      this.text = make('span', 'line__text', this.element);
-      this.shown = null;
-    }
-
-    show(number, text, isTail, isTarget) {
-      const key = `${number} ${isTail} ${isTarget}`;
-      if (this.shown === key && !isTail) return;
-      this.shown = key;
-      this.element.classList.toggle('line--tail', isTail);
-      this.element.classList.toggle('line--target', isTarget);
-      this.element.setAttribute('aria-current', String(isTarget));
-      this.text.textContent = plain(text);
-      if (isTail) this.unlink();
-      else this.link(number);
-    }
-
-    link(number) {
-      this.number.textContent = String(number);
-      this.number.href = `#L${number}`;
-    }
-
-    unlink() {
-      this.number.textContent = '';
-      this.number.removeAttribute('href');
-    }
-  }
+  const { make, Geometry, Groups, Keys, LineStore, Loader, Rows, Scroller, Target, Words } = window.opsdash;
+  const SPARE_PX = 240; // above and below what is in sight
+  const MOST_ELEMENTS = 900;
 
   class Transcript {
-    constructor(element, { first, lines, tail }) {
+    constructor(element, start) {
       this.element = element;
-      this.first = first;
-      this.lines = lines;
-      this.tail = tail;
-      this.target = null;
+      this.store = new LineStore(start);
+      this.tail = start.tail || '';
+      this.groups = new Groups();
+      this.geometry = new Geometry();
+      this.found = null; // the line where the search stands
+      this.pattern = null; // what is searched, to be marked
       this.isFollowing = true;
-      this.seen = this.count;
+      this.isWrapped = false;
+      this.hasTimes = false;
+      this.anchor = null; // {item, delta}: while nothing is followed, this row stays where it is
       this.drawing = false;
-      this.loading = null;
-      this.pool = [];
       this.build();
+      this.words = new Words(this);
+      this.target = new Target(this);
+      this.keys = new Keys(this);
+      this.loader = new Loader(element.dataset.lines, this.store, {
+        came: () => this.drawSoon(),
+        say: (words) => this.words.notify('load', words),
+      });
       this.listen();
-      this.obeyHash();
+      this.resized();
+      this.target.obeyAddress();
       this.draw();
-      this.summarise();
     }
 
-    get count() {
-      return this.lines.length;
+    get last() {
+      return this.store.last;
     }
 
-    get rowCount() {
-      return this.count + (this.tail ? 1 : 0);
+    get isRunning() {
+      const state = document.getElementById('connection_state')?.dataset.state;
+      return document.querySelector('[live-url]') !== null && state !== 'ended';
     }
 
     build() {
-      const frame = document.createElement('div');
-      frame.className = 'transcript-frame';
-      this.element.replaceWith(frame);
-      this.earlier = make('p', 'transcript__earlier', frame);
-      this.earlier.setAttribute('role', 'status');
-      frame.append(this.element);
+      this.frame = make('div', 'transcript-frame');
+      this.element.replaceWith(this.frame);
+      this.frame.append(this.element);
       this.element.replaceChildren();
       this.canvas = make('div', 'transcript__rows', this.element);
       this.window = make('div', 'transcript__window', this.canvas);
-      this.more = make('button', 'button transcript__more', frame);
-      this.more.type = 'button';
-      this.more.hidden = true;
-      this.summary = make('p', 'visually-hidden', frame);
-      this.summary.setAttribute('role', 'status');
-      this.rowPx = this.measure();
-      this.sayEarlier('are loaded when you scroll up.');
-    }
-
-    measure() {
-      const row = new Row(this.window);
-      row.show(1, 'x', false, false);
-      const height = row.element.getBoundingClientRect().height;
-      row.element.remove();
-      return height || ROW_PX;
+      this.rows = new Rows(this.window);
+      this.scroller = new Scroller(this.element, this.canvas);
+      this.scroller.settled = () => this.draw();
     }
 
     listen() {
       this.element.addEventListener('scroll', () => this.onScroll(), { passive: true });
       this.element.addEventListener('transcript:lines', ({ detail }) => this.append(detail));
       this.element.addEventListener('transcript:tail', ({ detail }) => this.replaceTail(detail.text));
-      this.more.addEventListener('click', () => this.follow());
-      window.addEventListener('hashchange', () => this.obeyHash());
-      new ResizeObserver(() => this.drawSoon()).observe(this.element);
+      this.element.addEventListener('click', ({ target }) => this.onClick(target));
+      document.addEventListener('htmx:afterSwap', () => this.readGroups());
+      new ResizeObserver(() => this.resized()).observe(this.element);
     }
 
     // -- what changes
 
-    append({ first, lines }) {
-      const next = this.first + this.count;
-      for (let index = Math.max(0, next - first); index < lines.length; index += 1) this.lines.push(lines[index]);
+    append({ first, at, lines, gap }) {
+      this.store.setGap(gap);
+      this.store.add({ first, at, lines });
       this.tail = '';
       this.changed();
     }
 
     replaceTail(text) {
+      if (this.tail === text) return;
       this.tail = text;
       this.drawSoon();
     }
 
     changed() {
+      this.target.say();
+      this.words.summariseSoon();
       this.drawSoon();
-      if (this.summaryTimer) return;
-      this.summaryTimer = setTimeout(() => {
-        this.summaryTimer = null;
-        this.summarise();
-      }, SUMMARY_MS);
+      this.element.dispatchEvent(new CustomEvent('transcript:changed'));
     }
 
-    summarise() {
-      if (!this.count) return;
-      const last = plain(this.lines[this.count - 1]).slice(0, 200);
-      const number = this.first + this.count - 1;
-      this.summary.textContent = `${number} ${number === 1 ? 'line' : 'lines'}. Last: ${last}`;
-    }
-
-    // -- lines before the first that is held
-
-    sayEarlier(words) {
-      const last = this.first - 1;
-      this.earlier.hidden = last < 1;
-      const which = last === 1 ? 'Line 1' : `Lines 1-${last.toLocaleString('en')}`;
-      this.earlier.textContent = last < 1 ? '' : `${which} ${words}`;
-    }
-
-    async loadUpTo(target) {
-      while (this.target === target && target < this.first) if (!await this.loadEarlier()) return;
-      if (this.target === target) this.obeyHash();
-    }
-
-    /** One request at a time; whoever asks meanwhile waits for the same. Resolves to whether lines came. */
-    loadEarlier() {
-      if (this.first <= 1 || !this.element.dataset.lines) return Promise.resolve(false);
-      this.loading ||= this.fetchEarlier().finally(() => { this.loading = null; });
-      return this.loading;
-    }
-
-    async fetchEarlier() {
-      this.sayEarlier('are being loaded.');
-      const url = new URL(this.element.dataset.lines, document.baseURI);
-      url.searchParams.set('before', String(this.first));
-      try {
-        const response = await fetch(url, { redirect: 'manual', headers: { Accept: 'application/json' } });
-        const came = response.ok ? this.prepend(await response.json()) : false;
-        this.sayEarlier(came ? 'are loaded when you scroll up.' : 'could not be loaded: reload the page.');
-        return came;
-      } catch (error) {
-        this.sayEarlier('could not be loaded: scroll up to try again.');
-        if (!(error instanceof TypeError)) throw error;
-        return false;
-      }
-    }
-
-    /** What the reader sees stays where it is; false when these do not end right before what is held. */
-    prepend({ first, lines }) {
-      if (!lines.length || first + lines.length !== this.first) return false;
-      this.lines = lines.concat(this.lines);
-      this.first = first;
-      this.seen += lines.length;
-      this.resize();
-      this.element.scrollTop += lines.length * this.rowPx;
+    readGroups() {
+      this.groups.read();
       this.drawSoon();
-      return true;
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
+    }
+
+    resized() {
+      const { clientHeight, clientWidth } = this.element;
+      const { sizes } = this.geometry;
+      const before = [this.boxWidth, sizes.row];
+      this.boxHeight = clientHeight;
+      this.boxWidth = clientWidth;
+      sizes.row = this.heightOfNew('line');
+      sizes.group = this.heightOfNew('group');
+      if (before[0] !== clientWidth || before[1] !== sizes.row) this.geometry.extras.clear();
+      this.drawSoon();
+    }
+
+    heightOfNew(kind) {
+      const row = this.rows.take('measured', kind);
+      this.window.append(row.element);
+      if (kind === 'line') row.text.textContent = 'x';
+      const { height } = row.element.getBoundingClientRect();
+      this.rows.release('measured', row);
+      return height || this.geometry.sizes.row;
     }
 
     // -- where the reader is
 
+    /** Any move upwards leaves the end, however small. A box that became higher moves by itself: that is none. */
     onScroll() {
-      const { scrollTop, clientHeight, scrollHeight } = this.element;
-      this.isFollowing = scrollHeight - scrollTop - clientHeight < this.rowPx;
-      if (!this.isFollowing && scrollTop < NEAR_ROWS * this.rowPx) this.loadEarlier();
+      const { isResized } = this.scroller;
+      const by = this.scroller.read();
+      if (!by) return;
+      if (by < 0) this.isFollowing = this.isFollowing && isResized;
+      else if (this.scroller.isAtEnd) this.isFollowing = true;
+      this.anchor = this.topItem();
       this.drawSoon();
+    }
+
+    topItem() {
+      const { y } = this.scroller;
+      const [item] = this.geometry.between(y, y + 1);
+      return item ? { item, delta: y - item.top } : null;
     }
 
     follow() {
@@ -223,21 +138,79 @@
       this.drawSoon();
     }
 
-    obeyHash() {
-      const match = /^#L(\d+)$/.exec(window.location.hash);
-      this.target = match ? Number(match[1]) : null;
-      if (this.target === null) return this.redraw();
+    /** Where the reader is now, whatever comes. */
+    stay() {
       this.isFollowing = false;
-      if (this.target < this.first) this.loadUpTo(this.target);
-      this.resize();
-      const middle = (this.target - this.first) * this.rowPx - this.element.clientHeight / 2;
-      this.element.scrollTop = Math.max(0, middle);
-      this.element.scrollIntoView({ block: 'nearest' });
-      return this.redraw();
+      this.anchor = this.topItem();
     }
 
-    redraw() {
-      for (const row of this.pool) row.shown = null;
+    /** To a line, wherever it is: its group is opened, and it is loaded when it is in sight. */
+    goTo(number) {
+      const group = this.groups.of(number);
+      if (group && !group.isOpen) this.open(group);
+      this.isFollowing = false;
+      this.anchor = { item: { kind: 'line', number }, delta: -this.boxHeight / 3, isJump: true };
+      this.element.scrollIntoView({ block: 'nearest' });
+      this.drawSoon();
+    }
+
+    open(group) {
+      this.groups.set(group, true);
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
+    }
+
+    isInSight(number) {
+      if (!this.geometry.isShown(number)) return false;
+      const from = this.geometry.topOf({ kind: 'line', number }) - this.scroller.y;
+      return from >= 0 && from + this.geometry.heightOf(number) <= this.boxHeight;
+    }
+
+    get firstInSight() {
+      const { y } = this.scroller;
+      return this.geometry.between(y, y + this.boxHeight).find((item) => item.kind === 'line')?.number || 1;
+    }
+
+    // -- how it looks
+
+    onClick(element) {
+      const row = this.rows.of(element);
+      if (row?.group && row.button.contains(element)) this.toggle(row.group);
+    }
+
+    toggle(group) {
+      this.anchor = this.topItem();
+      this.isFollowing = false;
+      this.groups.set(group, !group.isOpen);
+      this.draw();
+      this.isFollowing = this.scroller.isAtEnd;
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
+    }
+
+    openAll(isOpen) {
+      this.anchor = this.topItem();
+      for (const group of this.groups.all) this.groups.set(group, isOpen);
+      this.draw();
+      this.element.dispatchEvent(new CustomEvent('transcript:groups'));
+    }
+
+    wrap(isWrapped) {
+      this.anchor = this.topItem();
+      this.isWrapped = isWrapped;
+      this.frame.classList.toggle('transcript-frame--wrap', isWrapped);
+      this.geometry.extras.clear();
+      this.draw();
+    }
+
+    showTimes(hasTimes) {
+      this.anchor = this.topItem();
+      this.hasTimes = hasTimes;
+      this.geometry.extras.clear();
+      this.draw();
+    }
+
+    mark(pattern, found) {
+      this.pattern = pattern;
+      this.found = found;
       this.drawSoon();
     }
 
@@ -252,48 +225,91 @@
       });
     }
 
-    resize() {
-      this.canvas.style.height = `${this.rowCount * this.rowPx}px`;
-    }
-
     draw() {
-      this.resize();
-      if (this.isFollowing) this.element.scrollTop = this.element.scrollHeight;
-      const { scrollTop, clientHeight } = this.element;
-      const from = Math.max(0, Math.floor(scrollTop / this.rowPx) - SPARE_ROWS);
-      const to = Math.min(this.rowCount, Math.ceil((scrollTop + clientHeight) / this.rowPx) + SPARE_ROWS);
-      this.window.style.transform = `translateY(${from * this.rowPx}px)`;
-      this.fill(from, to);
-      this.offer();
+      if (!this.boxHeight) return;
+      this.place();
+      const { y } = this.scroller;
+      const items = this.geometry.between(y - SPARE_PX, y + this.boxHeight + SPARE_PX);
+      const rows = this.fill(items);
+      if (this.measure(items, rows)) this.place();
+      if (items.length) this.window.style.transform = `translateY(${this.placeOf(items[0])}px)`;
+      if (this.anchor) this.anchor = { ...this.anchor, delta: this.offsetOf(this.anchor.item), isJump: false };
+      this.loader.want(items.filter((item) => item.kind === 'line').map((item) => item.number));
+      this.words.offer();
     }
 
-    fill(from, to) {
-      const needed = Math.max(0, to - from);
-      while (this.pool.length < needed) this.pool.push(new Row(this.window));
-      while (this.pool.length > needed) this.pool.pop().element.remove();
-      for (let index = from; index < to; index += 1) this.fillRow(this.pool[index - from], index);
+    place() {
+      const { last, gap } = this.store;
+      this.geometry.update({ last, gap, groups: this.groups.all, hasTail: this.tail !== '' });
+      this.scroller.resize(this.geometry.height, this.boxHeight);
+      if (this.isFollowing) return this.scroller.moveTo(this.scroller.most);
+      if (!this.anchor) return undefined;
+      const y = this.geometry.topOf(this.anchor.item) + this.anchor.delta;
+      return this.anchor.isJump ? this.scroller.moveTo(y) : this.scroller.correctTo(y);
     }
 
-    fillRow(row, index) {
-      const isTail = index === this.count;
-      const number = this.first + index;
-      row.show(number, isTail ? this.tail : this.lines[index], isTail, number === this.target);
+    placeOf(item) {
+      return Math.round(this.geometry.topOf(item) + this.scroller.shift);
     }
 
-    /** "n new lines", counted from when the reader left the end. */
-    offer() {
-      if (this.isFollowing) this.seen = this.count;
-      const unseen = this.count - this.seen;
-      this.more.hidden = unseen === 0;
-      if (unseen) this.more.textContent = `${unseen.toLocaleString('en')} new ${unseen === 1 ? 'line' : 'lines'}`;
+    offsetOf(item) {
+      return this.scroller.y - this.geometry.topOf(item);
     }
+
+    fill(items) {
+      this.element.style.setProperty('--digits', String(Math.max(6, String(this.last).length)));
+      this.store.look(items.filter((item) => item.kind === 'line').map((item) => item.number));
+      const focused = this.rows.of(document.activeElement);
+      const rows = this.rows.draw(items, (row, item, most) => row.show(this.contentOf(item), most), MOST_ELEMENTS);
+      if (focused && !this.element.contains(document.activeElement)) this.element.focus({ preventScroll: true });
+      return rows;
+    }
+
+    contentOf(item) {
+      const { pattern, hasTimes: withTime } = this;
+      if (item.kind === 'tail') return { raw: this.tail, isTail: true, isTarget: false, isFound: false, withTime };
+      if (item.kind !== 'line') return item;
+      const { number } = item;
+      return {
+        number,
+        raw: this.store.get(number),
+        at: this.store.at(number),
+        isTail: false,
+        isTarget: this.target.has(number),
+        isFound: number === this.found,
+        pattern,
+        withTime,
+      };
+    }
+
+    /** Whether something is of another height than was known. */
+    measure(items, rows) {
+      let isNews = false;
+      items.forEach((item, index) => {
+        if (item.kind !== 'gap' && !this.isWrapped) return;
+        if (this.learn(item, rows[index].element.getBoundingClientRect().height)) isNews = true;
+      });
+      return isNews;
+    }
+
+    learn({ kind, number }, height) {
+      const { sizes, extras } = this.geometry;
+      if (kind === 'line') return this.store.get(number) !== undefined && extras.set(number, height - sizes.row);
+      const isNews = sizes[kind] !== height;
+      sizes[kind] = height;
+      return isNews;
+    }
+  }
+
+  function show(element, start) {
+    if (!start.removed) return new Transcript(element, start);
+    const sentence = make('p', 'note note--info transcript__removed');
+    sentence.textContent = start.removed;
+    element.replaceWith(sentence);
+    return null;
   }
 
   const element = document.getElementById('transcript');
   const data = document.getElementById('transcript_lines');
-  if (element) {
-    const start = data ? JSON.parse(data.textContent) : { first: 1, lines: [], tail: '' };
-    window.opsdash = window.opsdash || {};
-    window.opsdash.transcript = new Transcript(element, start);
-  }
+  if (element) window.opsdash.transcript = show(element, data ? JSON.parse(data.textContent) : {});
 }

@@ -29,7 +29,10 @@ POLICY = (
 )
 BATCH = 1000
 PAGE_SCRIPTS = ("details", "elapsed", "once", "refresh")
-LIVE_SCRIPTS = (*PAGE_SCRIPTS, "events", "transcript", "title", "live")
+JOB_PAGE = (PROJECT / "templates" / "pages" / "job.html").read_text()
+LIVE_SCRIPTS = (*PAGE_SCRIPTS, *re.findall(r"'js/([\w-]+)\.js'", JOB_PAGE))
+AT = 1_732_800_000_123  # 2024-11-28T13:20:00.123Z, when all lines came
+MOST_LINES = 1000
 
 Result = TypeVar("Result")
 
@@ -96,14 +99,19 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.lines: list[str] = []
+        self.most_found = 10_000
+        self.slow: dict[str, float] = {}  # path -> seconds before it is answered
+        self.gap: tuple[int, int] | None = None
         self.tail_text = ""
         self.fragments_shown: dict[str, str] = {}
+        self.ended = ""  # the state in which the job ended
         self.next: deque[Answer | Stage] = deque()
-        self.always: Answer | None = None
+        self.always: Answer | Stage | None = None
         self.asked: list[int] = []
         self.requests: list[Request] = []
         self.streams: set[Stream] = set()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.most_open = 0
         self.line_end = "\n"
         self.slice_bytes = 0
@@ -112,7 +120,7 @@ class ScriptedServer:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        self.server = self.call(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.server = self.call(asyncio.start_server(self._connected, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
         return self
 
@@ -124,6 +132,10 @@ class ScriptedServer:
 
     async def _stop(self) -> None:
         self.server.close()
+        # What was accepted just now gets its transport first: a task that never began would leave its socket
+        # open.
+        for _ in range(5):
+            await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -145,7 +157,7 @@ class ScriptedServer:
             self.lines.extend(lines)
             self.tail_text = ""
             for stream in self.streams:
-                stream.event("lines", {"first": first, "lines": list(lines)}, len(self.lines))
+                stream.event("lines", self._chunk(first, list(lines)), len(self.lines))
 
         self.call(work())
 
@@ -156,6 +168,10 @@ class ScriptedServer:
     def fragments(self, **html: str) -> None:
         self.fragments_shown.update(html)
         self.say("fragments", {"html": html})
+
+    def end(self, state: str) -> None:
+        self.ended = state
+        self.say("end", {"state": state})
 
     def say(self, event: str, data: object) -> None:
         async def work() -> None:
@@ -189,10 +205,54 @@ class ScriptedServer:
 
         self.call(work())
 
+    # -- what the transcript is asked
+
+    def lines_between(self, request: Request) -> Answer:
+        """Without those in the gap."""
+        first, last = (int(request.query[name][0]) for name in ("from", "to"))
+        assert 1 <= first <= last < first + MOST_LINES, request.query
+        parts = [(first, last)]
+        if self.gap:
+            parts = [(first, min(last, self.gap[0] - 1)), (max(first, self.gap[1] + 1), last)]
+        chunks = [self._chunk(start, self.lines[start - 1 : end]) for start, end in parts if start <= end]
+        return self.answer({"chunks": chunks, "last": len(self.lines), "gap": self.gap})
+
+    def lines_with(self, request: Request) -> Answer:
+        words, after = request.query["q"][0], int(request.query["after"][0])
+        found = [
+            number
+            for number, line in enumerate(self.lines[after:], start=after + 1)
+            if (words in line if "case" in request.query else words.lower() in line.lower())
+        ]
+        lines = found[: self.most_found]
+        more = len(lines) < len(found)
+        return self.answer({"lines": lines, "count": len(found), "more": more, "until": len(self.lines)})
+
+    def answer(self, document: object) -> Answer:
+        return Answer(200, json.dumps(document), {"Content-Type": "application/json"})
+
+    def _chunk(self, first: int, lines: list[str]) -> dict[str, object]:
+        chunk: dict[str, object] = {"first": first, "at": AT, "lines": lines}
+        return chunk | {"gap": self.gap} if self.gap else chunk
+
+    def asked_for(self, path: str) -> list[dict[str, str]]:
+        """The queries of all requests for this path."""
+        return [
+            {name: values[0] for name, values in request.query.items()}
+            for request in self.requests
+            if request.path == path
+        ]
+
     # -- HTTP
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known at once: a task that is stopped before it began would leave its socket open."""
         self.writers.add(writer)
+        task = self.loop.create_task(self._serve(reader, writer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await self._read(reader)
             if request is not None:
@@ -218,12 +278,17 @@ class ScriptedServer:
     async def _answer(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        await asyncio.sleep(self.slow.get(request.path, 0))
         if request.path == self.stream_path:
             await self._stream(request, reader, writer)
         elif request.path.startswith("/static/"):
             await self._static(request.path.removeprefix("/static/"), writer)
         elif request.path in self.pages:
             await self._send(writer, self.pages[request.path](request))
+        elif request.path == "/lines/":
+            await self._send(writer, self.lines_between(request))
+        elif request.path == "/search/":
+            await self._send(writer, self.lines_with(request))
         else:
             await self._send(writer, Answer(404, "not here"))
 
@@ -252,7 +317,7 @@ class ScriptedServer:
     ) -> None:
         after = int(request.query.get("after", ["0"])[0])
         self.asked.append(after)
-        planned = self.next.popleft() if self.next else self.always or self._replay
+        planned = self.next.popleft() if self.next else self.always or self._usual(request)
         if isinstance(planned, Answer):
             await self._send(writer, planned)
             return
@@ -266,12 +331,24 @@ class ScriptedServer:
         finally:
             self.streams.discard(stream)
 
+    def _usual(self, request: Request) -> Stage:
+        return self._snapshot if "once" in request.query else self._replay
+
+    async def _snapshot(self, stream: Stream, after: int) -> None:
+        """All there is, and then the end of the answer or of all."""
+        await self._replay(stream, after)
+        if self.ended:
+            stream.event("end", {"state": self.ended})
+        else:
+            stream.event("bye", {"why": "asked to be short", "again_s": 2})
+        stream.close()
+
     async def _replay(self, stream: Stream, after: int) -> None:
         if self.fragments_shown:
             stream.event("fragments", {"html": self.fragments_shown})
         for start in range(after, len(self.lines), BATCH):
             batch = self.lines[start : start + BATCH]
-            stream.event("lines", {"first": start + 1, "lines": batch}, start + len(batch))
+            stream.event("lines", self._chunk(start + 1, batch), start + len(batch))
         if self.tail_text:
             stream.event("tail", {"text": self.tail_text})
 
@@ -304,23 +381,61 @@ def htmx_configuration() -> str:
     return found.group()
 
 
-def live_page(lines: list[str] | None = None, *, first: int = 1, tail: str = "", extra: str = "") -> Page:
+def live_page(
+    lines: list[str] | None = None,
+    *,
+    first: int = 1,
+    tail: str = "",
+    extra: str = "",
+    gap: tuple[int, int] | None = None,
+    removed: str = "",
+    steps: str = '<section id="job_steps"></section>',
+    is_running: bool = True,
+) -> Page:
     """A job's page as docs/look.md describes it, with these lines already in it."""
     lines = lines or []
+    last = first - 1 + len(lines)
+    chunks = [
+        {"first": start, "at": AT, "lines": lines[start - first : start - first + 700]}
+        for start in range(first, last + 1, 700)
+    ]
     data = (
-        json.dumps({"first": first, "lines": lines, "tail": tail})
+        json.dumps({"last": last, "chunks": chunks, "tail": tail, "gap": gap, "removed": removed})
         .replace("<", "\\u003C")
         .replace(">", "\\u003E")
         .replace("&", "\\u0026")
     )
-    last = first - 1 + len(lines)
+    live = f'hx-ext="live" live-url="/stream/" data-after="{last}" {extra}' if is_running else ""
     body = (
-        '<p id="connection_state" class="connection" data-state="off">not live</p>'
-        f'<div id="live" hx-ext="live" live-url="/stream/" data-after="{last}" {extra}>'
-        '<section id="job_state">queued</section><section id="job_steps"></section></div>'
+        f'<p id="connection_state" class="connection" data-state="{"off" if is_running else "ended"}">'
+        f"{'not live' if is_running else 'ended'}</p>"
+        f'<div id="live" {live}><section id="job_state">queued</section>{steps}</div>'
         '<section class="module"><h2 id="transcript_title">Transcript</h2>'
-        '<div id="transcript" class="transcript" data-lines="/lines/" role="log" aria-live="off" tabindex="0"'
+        '<div id="transcript" class="transcript" data-lines="/lines/" data-search="/search/"'
+        ' data-download="/transcript.txt" role="log" aria-live="off" tabindex="0"'
         ' aria-labelledby="transcript_title"></div>'
         f'<script type="application/json" id="transcript_lines">{data}</script></section>'
     )
     return lambda request: html_page(body, LIVE_SCRIPTS)
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    name: str
+    first: int | str
+    last: int | str = ""
+    state: str = "succeeded"
+    time: str = '<span class="step__time">1.2 s</span>'
+
+
+def steps_fragment(*steps: ShownStep, first_error: int | str = "") -> str:
+    """templates/_fragments/job_steps.html, of these steps."""
+    items = "".join(
+        f'<li class="step step--{step.state}" data-first-line="{step.first}" data-last-line="{step.last}">'
+        f'<span class="step__name"><a href="#L{step.first}">{step.name}</a></span>'
+        f'<span class="status status--{step.state}">{step.state}</span>{step.time}</li>'
+        for step in steps
+    )
+    return (
+        f'<section id="job_steps" data-first-error="{first_error}"><ol class="steps">{items}</ol></section>'
+    )

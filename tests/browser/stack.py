@@ -50,8 +50,11 @@ class Stack:
             check=False,
         )
 
-    def stop_web(self) -> None:
-        self.web.send_signal(signal.SIGTERM)
+    def stop_web(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Killed, it is with its children, or they would be left with the port."""
+        if how == signal.SIGKILL:
+            os.killpg(self.web.pid, how)
+        self.web.send_signal(how)
         self.web.wait(20)
 
     def start_web(self) -> None:
@@ -60,24 +63,29 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path) -> Iterator[Stack]:
+def stack(folder: Path, *, with_workers: bool = True, **knobs: str) -> Iterator[Stack]:
     with ExitStack() as stopped:
         names = {key: f"browser_{key}_{uuid.uuid4().hex[:8]}" for key in ("opsdash", "staging", "production")}
         urls = {key: stopped.enter_context(database(name)) for key, name in names.items()}
         passwords = {name: f"{name}-{uuid.uuid4().hex}" for name in PEOPLE}
         (folder / "passwords.json").write_text(json.dumps(passwords))
-        env = environment(folder, urls)
+        env = {**environment(folder, urls), **knobs}
         prepare(env)
-        for number, queue in enumerate(("jobs", "jobs", "inspect")):
-            argv = [*WORKER, "-Q", queue, "-n", f"{queue}{number}@test"]
-            stopped.enter_context(process(folder / f"{queue}{number}.log", argv, env))
-        beat = ["celery", "-A", "opsdash", "beat", "--pidfile="]
-        stopped.enter_context(process(folder / "beat.log", beat, env))
+        if with_workers:
+            start_workers(stopped, folder, env)
         port = ports.choose()
         running = Stack(folder, env, port, passwords, start_web(folder, env, port))
         stopped.callback(lambda: end(running.web))
         until(lambda: answers(running.port), f"the web process answers; see {folder}/web.log")
         yield running
+
+
+def start_workers(stopped: ExitStack, folder: Path, env: Mapping[str, str]) -> None:
+    for number, queue in enumerate(("jobs", "jobs", "inspect")):
+        argv = [*WORKER, "-Q", queue, "-n", f"{queue}{number}@test"]
+        stopped.enter_context(process(folder / f"{queue}{number}.log", argv, env))
+    beat = ["celery", "-A", "opsdash", "beat", "--pidfile="]
+    stopped.enter_context(process(folder / "beat.log", beat, env))
 
 
 def environment(folder: Path, urls: Mapping[str, str]) -> dict[str, str]:
@@ -139,7 +147,15 @@ def start(log: Path, argv: list[str], env: Mapping[str, str]) -> subprocess.Pope
 
 
 def start_web(folder: Path, env: Mapping[str, str], port: int) -> subprocess.Popen[bytes]:
-    argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "3"]
+    argv = [
+        "gunicorn",
+        "-k",
+        "opsdash.worker.Worker",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--graceful-timeout",
+        "3",
+    ]
     return start(folder / "web.log", [*argv, "--no-control-socket", "opsdash.asgi:application"], env)
 
 

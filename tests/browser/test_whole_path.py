@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.stack import Stack, keep_logs, stack
+from tests.browser.viewing import held
 from tests.browser.waiting import eventually
 from tests.integration.holding import own_database_away
 
@@ -72,10 +73,10 @@ def transcript_of(page: Page, opsdash: Stack, job: int) -> list[str]:
 
 
 def held_lines(page: Page) -> list[str]:
-    """The lines that the viewer holds, from the first on; the virtual list shows those in sight."""
-    first, lines = page.evaluate("[opsdash.transcript.first, opsdash.transcript.lines]")
-    assert first == 1
-    return list(lines)
+    """The lines that the viewer has in memory; the virtual list shows those in sight."""
+    lines = held(page)
+    assert len(lines) == page.evaluate("opsdash.transcript.last")
+    return lines
 
 
 def test_a_postgres_project_is_migrated_by_clicking_and_watched_live(page: Page, opsdash: Stack) -> None:
@@ -153,6 +154,8 @@ def test_a_reload_in_the_middle_loses_and_doubles_nothing(page: Page, opsdash: S
     assert held_lines(page) == transcript_of(page, opsdash, job)
 
 
+# Fast, with lines that a test writes: test_tabs_and_troubles.
+@pytest.mark.slow
 def test_a_cut_network_loses_and_doubles_nothing(
     page: Page, context: BrowserContext, opsdash: Stack, tolerated: list[str]
 ) -> None:
@@ -172,6 +175,8 @@ def test_a_cut_network_loses_and_doubles_nothing(
     assert held_lines(page) == transcript_of(page, opsdash, job)
 
 
+# Fast, without a browser: tests/integration/run/test_own_database_away.py.
+@pytest.mark.slow
 def test_while_our_database_is_away_the_page_says_that_it_is_reconnecting_and_then_it_catches_up(
     page: Page, opsdash: Stack, tolerated: list[str]
 ) -> None:
@@ -282,7 +287,14 @@ def test_the_search_and_the_filter_live_in_the_url(page: Page, opsdash: Stack) -
     expect(page.get_by_label("Search:")).to_have_value("shop")
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs/", "/targets/blog/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        pytest.param("/jobs/", marks=pytest.mark.slow),
+        pytest.param("/targets/blog/", marks=pytest.mark.slow),
+    ],
+)
 def test_back_brings_the_whole_page_after_it_refreshed_itself(page: Page, opsdash: Stack, path: str) -> None:
     sign_in(page, opsdash, "viewer")
     expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
@@ -336,32 +348,34 @@ def top_line(page: Page) -> str:
     return number
 
 
-def test_a_long_transcript_is_complete_after_scrolling_to_its_beginning(page: Page, opsdash: Stack) -> None:
+def test_a_long_transcript_is_complete_after_scrolling_through_it(page: Page, opsdash: Stack) -> None:
     sign_in(page, opsdash, "viewer")
     expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
     job = add_job(opsdash, "blog", lines=5000)
     page.goto(f"{opsdash.url}/jobs/{job}/")
-    said = page.locator(".transcript__earlier")
-    expect(said).to_have_text("Lines 1-3,000 are loaded when you scroll up.")
+    eventually(page, lambda: page.evaluate("opsdash.transcript.store.count") == 2000)
     page.locator("#transcript").focus()
     page.keyboard.press("Home")
-    expect(said).to_have_text("Lines 1-1,000 are loaded when you scroll up.")
-    # What stood at the top stays in its place while lines come above it.
-    eventually(page, lambda: top_line(page) == "3001")
-    page.keyboard.press("Home")
-    expect(said).to_be_hidden()
-    eventually(page, lambda: top_line(page) == "1001")
+    eventually(page, lambda: top_line(page) == "1")
+    for number in range(1, 3002, 100):
+        page.evaluate(f"location.hash = '#L{number}'")
+        expect(page.locator(".line--target .line__text")).to_have_text(f"line {number}")
     assert held_lines(page) == [f"line {number}" for number in range(1, 5001)]
 
 
-def test_a_link_to_an_early_line_of_a_long_transcript_leads_there(page: Page, opsdash: Stack) -> None:
+def test_a_link_to_an_early_line_of_a_long_transcript_leads_there_by_one_request(
+    page: Page, opsdash: Stack
+) -> None:
     sign_in(page, opsdash, "viewer")
     expect(row(page, "blog")).to_be_visible(timeout=LONG_MS)
     job = add_job(opsdash, "blog", lines=5000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/lines/" in request.url else None)
     page.goto(f"{opsdash.url}/jobs/{job}/#L5")
     expect(page.locator(".line--target .line__text")).to_have_text("line 5")
     expect(page.locator(".line--target")).to_be_in_viewport()
-    assert held_lines(page) == [f"line {number}" for number in range(1, 5001)]
+    assert len(asked) == 1
+    assert page.evaluate("opsdash.transcript.store.count") < 3500
 
 
 def test_staff_resolves_a_lost_job_that_nothing_else_can_end(page: Page, opsdash: Stack) -> None:

@@ -98,11 +98,14 @@ def all_of(marked: Marked) -> list[str]:
 
 def transcript_is_complete(marked: Marked, job: Job, promised: int) -> None:
     chunks = list(job.chunks.order_by("first").values_list("first", "last"))
-    in_a_row = all(after[0] == before[1] + 1 for before, after in pairwise([(0, 0), *chunks]))
+    gap = job.gap or (0, 0)
+    kept = sorted([*chunks, *([gap] if job.gap else [])])
+    in_a_row = all(after[0] == before[1] + 1 for before, after in pairwise([(0, 0), *kept]))
     assert in_a_row, f"a gap between chunks, or an overlap: {chunks}"
     assert job.last_line == (chunks[-1][1] if chunks else 0)
     lines = [line.rstrip("\n") for line in read_all(job.pk)]
-    assert len(lines) == job.last_line, "a chunk holds as many lines as it says"
+    told = job.last_line - (gap[1] - gap[0] if job.gap else 0)
+    assert len(lines) == told, "a chunk holds as many lines as it says, and a gap is told in one"
     numbers = [int(found[1]) for line in lines if (found := NUMBERED.fullmatch(line))]
     assert numbers == list(range(1, len(numbers) + 1)), f"a gap, or one twice: {numbers}"
     assert len(numbers) >= promised, f"{promised} lines were promised, {len(numbers)} are there"

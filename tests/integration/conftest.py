@@ -1,6 +1,7 @@
 """People, and real targets: the example projects on databases of their own."""
 
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import connections
 from psycopg import sql
 
 from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target, TargetDatabase, clock
+from dbops.transcript import threads
 from tests.integration.disks import small_disk  # noqa: F401
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
@@ -29,6 +33,17 @@ MakeDatabase = Callable[..., TargetDatabase]
 def quick_passwords(settings: Any) -> None:
     """Hashing a password as slowly as it should be is not what these tests are about."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def readers_at_rest() -> Iterator[None]:
+    """Who follows a transcript may leave while a thread still reads for it, and an async test's rows are
+    written by a thread of its own: neither may hold the database, which is dropped after the last test."""
+    yield
+    everyone = threading.Barrier(threads.READERS)
+    for reader in [threads._readers.submit(everyone.wait, 30) for _ in range(threads.READERS)]:
+        reader.result()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result(30)
 
 
 @pytest.fixture

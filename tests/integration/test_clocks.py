@@ -165,7 +165,7 @@ def test_a_step_takes_no_negative_time(make_job: MakeJob, off: timedelta) -> Non
     Step.objects.create(
         job=job, position=2, name="b", state="running", started_at=clock.now() + timedelta(minutes=60)
     )
-    Steps(job.pk, 1).close("failed")
+    Steps(job.pk, 1).close("failed", last_line=0)
     first, second = job.steps.all()
     assert is_now(first.started_at)
     assert (first.state, second.state, second.duration_ms) == ("failed", "failed", 0)

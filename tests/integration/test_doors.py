@@ -47,6 +47,7 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "merge": (lambda job: [job.database.target.name], Role.STAFF, "get"),
     "transcript": (lambda job: [job.pk], Role.VIEWER, "get"),
     "lines": (lambda job: [job.pk], Role.VIEWER, "get"),
+    "search": (lambda job: [job.pk], Role.VIEWER, "get"),
     "job_stream": (lambda job: [job.pk], Role.VIEWER, "get"),
 }
 OPEN = {"login", "logout"}
@@ -55,6 +56,8 @@ LET_IN = {
     "migration": (404,),
     "snapshots": (422,),
     "resolution": (422,),
+    "lines": (400,),
+    "search": (400,),
     "record": (404,),
     "invalid_index": (404,),
 }

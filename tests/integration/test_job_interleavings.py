@@ -115,12 +115,12 @@ class Interleavings(RuleBasedStateMachine):
     def its_worker_ends_it(self, hold: tuple[int, int], state: str) -> None:
         """Also a job that was called lost meanwhile, and one that was cancelled although nobody asked for it:
         a worker that believes so ends nothing."""
-        self.written(hold, lambda job: _write_end(job, Result(state, "It ended."), Redactor(())))
+        self.written(hold, lambda job: _write_end(job, Result(state, "It ended."), Redactor(()), 0))
 
     @rule(hold=holds, concluded=st.sampled_from(["", *FINAL]))
     def its_worker_gives_it_up_as_lost(self, hold: tuple[int, int], concluded: str) -> None:
         facts = {"how_lost": "The line was cut.", "concluded": concluded}
-        self.written(hold, lambda job: _write_lost(job, Result("lost", "Cut.", facts=facts), Redactor(())))
+        self.written(hold, lambda job: _write_lost(job, Result("lost", "Cut.", facts=facts), Redactor(()), 0))
 
     def written(self, hold: tuple[int, int], write: Callable[[Job], None]) -> None:
         job = Job.objects.get(pk=hold[0])

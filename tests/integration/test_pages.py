@@ -447,35 +447,12 @@ def long_job(make_job: MakeJob, database: TargetDatabase, lines: int, chunk: int
     return job
 
 
-@pytest.mark.parametrize("chunk", [5000, 700, 1])
-@pytest.mark.parametrize(
-    ("before", "first", "last"),
-    [(3001, 1001, 3000), (1001, 1, 1000), (2, 1, 1), (1, 1, 0), (5001, 3001, 5000)],
-)
-def test_earlier_lines_are_given_in_front_of_a_number(
-    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob,
-    chunk: int, before: int, first: int, last: int,
-) -> None:  # fmt: skip
-    job = long_job(make_job, known("shop", "pending"), 5000, chunk)
-    answer = operator.get(f"{job.get_absolute_url()}lines/?before={before}")
-    assert answer.json() == {"first": first, "lines": [f"line {n}" for n in range(first, last + 1)]}
-    assert answer["Cache-Control"] == "no-store"
-
-
-@pytest.mark.parametrize("before", ["x", "-1", "0", "1" * 12, "\u0663", "1.5", "1%00"])
-def test_what_is_no_line_number_is_refused(
-    operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob, before: str
-) -> None:
-    answer = operator.get(f"{make_job(known('shop')).get_absolute_url()}lines/?before={before}")
-    assert answer.status_code == 400 and "number of a line" in answer.content.decode()
-
-
 def test_the_page_begins_with_the_end_of_a_long_transcript_and_carries_it_once(
     operator: Client, known: Callable[..., TargetDatabase], make_job: MakeJob
 ) -> None:
     job = long_job(make_job, known("shop", "pending"), 60_000, 60_000)
     page = operator.get(job.get_absolute_url()).content.decode()
-    assert '"first": 58001' in page and '"line 58000"' not in page
+    assert '"first": 58001' in page and '"line 58000"' not in page and '"last": 60000' in page
     plain = page[page.index("<noscript>") : page.index("</noscript>")]
     assert "line 59801\n" in plain and "line 59800\n" not in plain and "line 60000" in plain
     assert f"{job.get_absolute_url()}transcript.txt" in plain and "the last 200 of 60,000 lines" in plain

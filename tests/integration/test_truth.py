@@ -269,7 +269,7 @@ def test_what_a_worker_tells_while_staff_looks_at_the_page_counts_for_the_resolu
 ) -> None:
     job = lost(shop, make_job)
     told = {"how_lost": "Cancelled by alice, and the line was cut.", "concluded": "cancelled"}
-    _write_lost(Job.objects.get(pk=job.pk), Result("lost", "It is not proven.", facts=told), Redactor(()))
+    _write_lost(Job.objects.get(pk=job.pk), Result("lost", "It is not proven.", facts=told), Redactor(()), 0)
     assert launch.resolve(job, ALICE, "looked") == (
         f"Job {job.pk} is resolved as cancelled. Its database is free for other jobs."
     )
@@ -368,16 +368,16 @@ def test_a_job_that_was_called_lost_a_moment_before_its_worker_gives_it_up_keeps
     job = lost(shop, make_job)
     given_up = Result("lost", "It is not proven.", "ConnectionLost", "Traceback", {"plan": [FIRST]})
     given_up.facts.update(how_lost="The line was cut.", concluded="failed")
-    _write_lost(job, given_up, Redactor(()))
+    _write_lost(job, given_up, Redactor(()), 0)
     # The acknowledgement was lost: once more.
-    _write_lost(job, given_up, Redactor(()))
+    _write_lost(job, given_up, Redactor(()), 0)
     given_up_row = Job.objects.get(pk=job.pk)
     assert (given_up_row.state, given_up_row.fence) == ("lost", job.fence + 1)
     assert (given_up_row.how_lost, given_up_row.error_traceback) == ("The line was cut.", "Traceback")
     look(job)
     assert (job.state, job.error_type, job.facts["plan"]) == ("failed", "ConnectionLost", [FIRST])
     with pytest.raises(FenceLostError):
-        _write_lost(given_up_row, given_up, Redactor(()))
+        _write_lost(given_up_row, given_up, Redactor(()), 0)
 
 
 def test_a_lost_job_that_did_all_its_work_succeeded(shop: Target, make_job: MakeJob) -> None:
@@ -462,12 +462,12 @@ def cut_off_once(monkeypatch: Any) -> list[int]:
     """Our database ends the connection between the last write of the row and that of its steps."""
     close, calls = Steps.close, []
 
-    def cut_off(*arguments: Any) -> None:
+    def cut_off(*arguments: Any, last_line: int) -> None:
         calls.append(1)
         if len(calls) == 1:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-        close(*arguments)
+        close(*arguments, last_line=last_line)
 
     monkeypatch.setattr(Steps, "close", cut_off)
     monkeypatch.setattr(away, "PAUSE_S", 0)
@@ -478,7 +478,7 @@ def test_an_end_is_written_with_its_steps_or_not_at_all(make_job: MakeJob, monke
     job = make_job(state="running", fence=1)
     step = Step.objects.create(job=job, position=1, kind="migration", name=FIRST, state="running")
     calls = cut_off_once(monkeypatch)
-    away.patiently(lambda: _write_end(job, Result("failed", "It failed."), Redactor(())))
+    away.patiently(lambda: _write_end(job, Result("failed", "It failed."), Redactor(()), 0))
     job.refresh_from_db()
     step.refresh_from_db()
     assert (job.state, job.version, step.state, len(calls)) == ("failed", 1, "failed", 2)
@@ -487,17 +487,17 @@ def test_an_end_is_written_with_its_steps_or_not_at_all(make_job: MakeJob, monke
 def test_an_end_whose_acknowledgement_was_lost_is_written_once(make_job: MakeJob) -> None:
     job = make_job(state="cancelling", fence=1)
     for _ in range(2):
-        _write_end(job, Result("cancelled", "Cancelled by alice."), Redactor(()))
+        _write_end(job, Result("cancelled", "Cancelled by alice."), Redactor(()), 0)
     assert Job.objects.get(pk=job.pk).version == 1
     with pytest.raises(FenceLostError):
-        _write_end(job, Result("failed", "It failed."), Redactor(()))
+        _write_end(job, Result("failed", "It failed."), Redactor(()), 0)
 
 
 def test_an_end_is_not_written_over_that_of_another(make_job: MakeJob) -> None:
     job = make_job(state="failed", fence=2, finished_at=timezone.now())
     job.fence = 1
     with pytest.raises(FenceLostError):
-        _write_end(job, Result("failed", "It failed."), Redactor(()))
+        _write_end(job, Result("failed", "It failed."), Redactor(()), 0)
 
 
 def test_the_end_of_a_lost_job_is_written_with_its_steps_or_not_at_all(

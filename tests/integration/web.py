@@ -90,8 +90,17 @@ def events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
+    with web_process(log, port=port, **env) as site:
+        sign_in(site, person)
+        yield site
+
+
+@contextmanager
+def web_process(log: Path, *, port: int = 0, **env: str) -> Iterator[Web]:
+    """Nobody is signed in."""
     port = port or ports.choose()
-    argv = ["gunicorn", "-k", "asgi", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    argv = ["gunicorn", "-k", "opsdash.worker.Worker", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    argv += ["--graceful-timeout", "3"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *argv, "opsdash.asgi:application"],
@@ -103,9 +112,7 @@ def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
         )
     try:
         until(lambda: answers(port), f"the web process answers; see {log}")
-        site = Web(port, process, log)
-        sign_in(site, person)
-        yield site
+        yield Web(port, process, log)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -114,6 +121,7 @@ def web(log: Path, person: User, *, port: int = 0, **env: str) -> Iterator[Web]:
 
 def sign_in(site: Web, person: User) -> None:
     """The names of the cookies carry the database's, as the web process knows it."""
+    site.cookies = {}
     cookie = SimpleCookie(site.get("/login/").headers["set-cookie"])
     (token,) = cookie.values()
     client = Client()

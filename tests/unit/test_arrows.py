@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "execute": FOUNDATION
     | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
     | {"target", "transcript", "truth", "writing"},
-    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss"},
+    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "transcript"},
     "access": FOUNDATION,
     "forms": FOUNDATION,
     "elsewhere": FOUNDATION,
@@ -59,7 +59,8 @@ ARROWS: dict[str, set[str]] = {
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION
-    | {"access", "aftermath", "endings", "forms", "inspection", "pages", "launch", "transcript"},
+    | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"},
+    "goodbye": set(),
     "urls": {"views"},
     "middleware": set(),
     "templatetags": FOUNDATION | {"lint", "pages"},

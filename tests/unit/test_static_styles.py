@@ -78,6 +78,35 @@ def test_a_line_of_a_diff_can_be_read_and_so_can_what_is_marked_in_it(name: str,
     assert contrast(token("paper-fg")[theme], token(name)[theme]) >= AA
 
 
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", [*(f"fg-{number}" for number in range(16)), "dim"])
+def test_a_colour_of_a_terminal_can_be_read_on_paper_and_on_each_background(name: str, theme: int) -> None:
+    words = token(f"ansi-{name}")[theme]
+    assert contrast(words, token("paper-bg")[theme]) >= AA
+    for number in range(16):
+        assert contrast(words, token(f"ansi-bg-{number}")[theme]) >= AA, number
+    # A line that is linked to, or found, has a background of its own.
+    assert contrast(words, token("warn-bg")[theme]) >= AA
+    assert contrast(words, token("busy-bg")[theme]) >= AA
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", [*(f"ansi-bg-{number}" for number in range(16)), "warn-bg", "busy-bg"])
+def test_plain_text_can_be_read_on_what_stands_behind_it(name: str, theme: int) -> None:
+    assert contrast(token("paper-fg")[theme], token(name)[theme]) >= AA
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_what_was_searched_can_be_read(theme: int) -> None:
+    assert contrast(token("mark-fg")[theme], token("mark-bg")[theme]) >= AA
+
+
+def test_every_look_that_a_target_may_choose_is_there() -> None:
+    looks = {*re.findall(r"\.ansi-([a-z0-9-]+) ", sheet("ansi.css"))}
+    colours = {f"{ground}-{number}" for ground in ("fg", "bg") for number in range(16)}
+    assert looks == {"bold", "dim", "italic", "underline", *colours}
+
+
 @pytest.mark.parametrize(
     "state", sorted({*status.STATES, *LATER_STATES, *Job.State.values, *Step.State.values})
 )

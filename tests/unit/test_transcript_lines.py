@@ -95,6 +95,24 @@ def test_however_output_is_cut_the_lines_are_the_same(pieces: list[bytes]) -> No
     assert feed_all(splitter(), *pieces) == feed_all(splitter(), b"".join(pieces))
 
 
+PIECES = ["s3cr3t", "pa ss", "s3", "\n", "\r", "://", "a:", "@h", " ", "\ufffd", "\u2028", "•"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40))
+def test_what_is_masked_in_many_lines_at_once_is_what_is_masked_in_each(pieces: list[str]) -> None:
+    redactor, text = Redactor(["s3cr3t", "pa ss\ns3cr3t:// @h"]), "".join(pieces)
+    assert redactor.clean_lines(text).split("\n") == [redactor.clean(line) for line in text.split("\n")]
+
+
+@given(st.lists(st.sampled_from([piece.encode() for piece in PIECES]), max_size=40), st.data())
+def test_a_secret_is_masked_wherever_output_is_cut(pieces: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(pieces)
+    cut = data.draw(st.integers(0, len(whole)))
+    lines = feed_all(splitter("s3cr3t"), whole[:cut], whole[cut:])
+    assert lines == feed_all(splitter("s3cr3t"), whole)
+    assert not [line for line in lines if "s3cr3t" in line]
+
+
 @given(st.binary(max_size=400))
 def test_a_line_never_holds_a_line_feed_a_carriage_return_or_nul(data: bytes) -> None:
     assert not [line for line in feed_all(splitter(limit=40), data) if set(line) & set("\n\r\0")]

@@ -97,7 +97,7 @@ def test_output_is_complete_and_in_order(project: Project, python: str) -> None:
     record = migrate(at(project, python))
     story = "".join(record.story)
     assert (
-        "<step_started 0001_says>  Applying shop.0001_says...one\ntwothree<step_finished 0001_says> OK\n"
+        "<step_started 0001_says>  Applying shop.0001_says...one\ntwothree OK\n<step_finished 0001_says>"
         in story
     )
     assert record.output.endswith(b"x" * 100_000)

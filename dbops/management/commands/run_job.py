@@ -15,7 +15,7 @@ from dbops.models import Job, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.pages.makemigrations import makemigrations_page
 from dbops.pages.target import database_part
-from dbops.transcript.reading import read_after
+from dbops.transcript.reading import read_after, with_gaps
 
 POLL_S = 0.3
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -137,10 +137,10 @@ class Command(ShellCommand):
         after, last_line = 0, ""
         while True:
             job.refresh_from_db()
-            while batch := read_after(job.pk, after):
-                after, last_line = batch.last, batch.lines[-1]
+            while some := read_after(job.pk, after):
                 if not quiet:
-                    self.tell("\n".join(batch.lines))
+                    self.tell("\n".join(with_gaps(some, after)))
+                after, last_line = some[-1].last, some[-1].lines[-1]
             if job.state in FINAL or job.state == "lost":
                 break
             time.sleep(POLL_S)

@@ -241,7 +241,8 @@ def test_beat_sends_each_of_its_entries_and_nothing_while_nobody_takes_them(monk
     assert {headers["task"] for headers in sent} >= {"dbops.inspect_due", "dbops.sweep_jobs"}
     assert len(sent) == len(BEAT) and not any(headers["expires"] for headers in sent)
     scheduler.tick()
-    assert len(messages_in(queue)) == len(BEAT), "they were taken"
+    often = [entry for entry in BEAT.values() if entry["schedule"] <= 5]
+    assert len(messages_in(queue)) == len(often) > 3, "they were taken; what is hourly is not due yet"
 
 
 @pytest.mark.slow
