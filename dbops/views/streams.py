@@ -85,21 +85,18 @@ async def _events(
     viewer: Viewer, teller: "_Teller", job_id: int, after: int, *, once: bool
 ) -> AsyncGenerator[bytes]:
     with viewers().enter(viewer):
-        once, is_over = once or viewers().is_one_too_many(viewer), False
-        async with aclosing(follow(job_id, after, once=once)) as all_news:
+        is_one_too_many, is_over = viewers().is_one_too_many(viewer), False
+        async with aclosing(follow(job_id, after, once=once or is_one_too_many)) as all_news:
             async for news in all_news:
                 if viewer.bye:
                     break
                 is_over = bool(news) and isinstance(news[-1], Ended)
                 yield await teller.tell(news)
-        if not is_over:
-            yield _goodbye(viewer)
-
-
-def _goodbye(viewer: Viewer) -> bytes:
-    if viewer.bye:
-        return event("bye", {"why": viewer.bye})
-    return event("bye", {"why": "many pages of this browser are open", "again_s": AGAIN_S})
+        if viewer.bye:
+            yield event("bye", {"why": viewer.bye})
+        elif not is_over:
+            why = "many pages of this browser are open" if is_one_too_many else "it was asked for once"
+            yield event("bye", {"why": why, "again_s": AGAIN_S})
 
 
 class _Teller:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from tests.browser.conftest import complaint_of
 from tests.browser.stack import REPOSITORY, Stack, stack
@@ -270,3 +270,27 @@ def test_who_may_not_look_any_more_is_told_so_and_sees_nothing_new(
         assert held(page) == numbered(1, 5)
         page.reload()
         expect(page.get_by_label("Username")).to_be_visible()
+
+
+@pytest.fixture
+def without_scripts(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(java_script_enabled=False)
+    context.set_default_timeout(LONG_MS)
+    yield context.new_page()
+    context.close()
+
+
+def test_without_javascript_the_page_shows_what_there_is_and_a_link_that_brings_more(
+    without_scripts: Page, opsdash: Stack, job: RunningJob
+) -> None:
+    page = without_scripts
+    sign_in(page, opsdash, "viewer")
+    job.write(*numbered(1, 3))
+    open_job(page, opsdash, job)
+    shown = page.locator(".transcript__plain")
+    expect(shown).to_have_text("line 1\nline 2\nline 3\n")
+    expect(page.locator("#connection_state")).to_have_text("not live: reload for more")
+    job.write("line 4")
+    page.get_by_role("link", name="Reload for more").click()
+    expect(shown).to_have_text("line 1\nline 2\nline 3\nline 4\n")
+    expect(page.get_by_role("link", name="Download the transcript")).to_be_visible()
