@@ -9,6 +9,8 @@ SIGNS = ("traceback", "error", "exception", "fatal", "critical", "panic", "faile
 ERROR = re.compile(
     r"""
     ^[ \t|+]* (?:Exception\ Group\ )? Traceback\ \(most\ recent\ call\ last\)
+    # Django leaves "  Applying shop.0001_initial..." without an end when a migration fails.
+    | Traceback\ \(most\ recent\ call\ last\):$
     | ^[\w.]*(?:Error|Exception):(?:\ |$)
     | ^(?i:error|fatal|failed):
     | \b(?:ERROR|FATAL|CRITICAL|PANIC)\b

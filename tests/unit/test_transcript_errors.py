@@ -11,6 +11,7 @@ from dbops.transcript.errors import first_error
         "Traceback (most recent call last):",
         "    Traceback (most recent call last):",
         "  + Exception Group Traceback (most recent call last):",
+        "  Applying shop.0001_initial...Traceback (most recent call last):",
         "ValueError: no",
         "ValueError:",
         "django.db.utils.ProgrammingError: relation does not exist",
