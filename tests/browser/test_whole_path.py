@@ -360,6 +360,8 @@ def test_a_long_transcript_is_complete_after_scrolling_through_it(page: Page, op
     for number in range(1, 3002, 100):
         page.evaluate(f"location.hash = '#L{number}'")
         expect(page.locator(".line--target .line__text")).to_have_text(f"line {number}")
+    # The last of these lines was there; those in front of it are still on their way.
+    eventually(page, lambda: page.evaluate("opsdash.transcript.store.count") == 5000)
     assert held_lines(page) == [f"line {number}" for number in range(1, 5001)]
 
 
