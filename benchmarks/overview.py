@@ -11,28 +11,21 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
-from django.test import Client
 
+from benchmarks.site import cookie_of, site
 from dbops.models import Job, Probe, Target, TargetDatabase, clock
 from dbops.models.status import STATES, Status
-from embedded import ports
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = 1000
 FACTOR = 1.5
 WARM_UP = 10
@@ -47,10 +40,10 @@ def main(rounds: int) -> int:
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {rounds} rounds, medians")
     with (
         tempfile.TemporaryDirectory(prefix="opsdash-benchmark-") as folder,
-        web(Path(folder) / "web.log") as port,
+        site(Path(folder) / "web.log") as web,
     ):
-        cookies = session_of(person)
-        kept = [compare(port, cookies, url, rounds) for url in OURS]
+        cookies = cookie_of(person)
+        kept = [compare(web.port, cookies, url, rounds) for url in OURS]
     return 0 if all(kept) else 1
 
 
@@ -106,51 +99,6 @@ def database_of(target: Target, dice: random.Random) -> TargetDatabase:
         [Status(state, f"{state} because.", "Do something.", "", "line\n" * 60) for state in states]
     )
     return database
-
-
-@contextmanager
-def web(log: Path) -> Iterator[int]:
-    port = ports.choose()
-    argv = [
-        "gunicorn",
-        "-k",
-        "opsdash.worker.Worker",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "--workers",
-        "1",
-        "--no-control-socket",
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *argv, "opsdash.asgi:application"],
-            cwd=REPOSITORY,
-            env={**os.environ, "OPSDASH_SECURE": "0"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        while not answers(port):
-            if process.poll() is not None:
-                raise SystemExit(f"The web process ended:\n{log.read_text()}")
-            time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2) as answer:
-        return bool(answer.status == 200)
-    return False
-
-
-def session_of(person: User) -> str:
-    client = Client()
-    client.force_login(person)
-    name = settings.SESSION_COOKIE_NAME
-    return f"{name}={client.cookies[name].value}"
 
 
 def compare(port: int, cookies: str, url: str, rounds: int) -> bool:

@@ -186,19 +186,20 @@ async def test_rows_that_were_taken_away_unannounced_are_passed_over_and_that_is
             assert piece.leads_on_from(after)
 
 
+async def first_lines(job: Job) -> list[str]:
+    async for some in follow(job.pk, 0):
+        if pieces := [news for news in some if isinstance(news, Piece)]:
+            return texts(pieces)
+    raise AssertionError("it ended")
+
+
 async def test_what_no_message_told_is_read_while_others_keep_coming(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcast, "POLL_S", 0.3)
     job = await sync_to_async(make_job)(state="running", fence=1)
 
-    async def until_lines() -> list[str]:
-        async for some in follow(job.pk, 0):
-            if pieces := [news for news in some if isinstance(news, Piece)]:
-                return texts(pieces)
-        raise AssertionError("it ended")
-
-    following = asyncio.create_task(until_lines())
+    following = asyncio.create_task(first_lines(job))
     await asyncio.sleep(0.2)
     with monkeypatch.context() as silent:
         silent.setattr(live, "_publish", lambda *_, **__: False)
@@ -212,13 +213,7 @@ async def test_what_no_message_told_is_read_while_others_keep_coming(
 async def test_one_message_that_is_not_understood_costs_nothing(make_job: MakeJob) -> None:
     job = await sync_to_async(make_job)(state="running", fence=1)
 
-    async def until_lines() -> list[str]:
-        async for some in follow(job.pk, 0):
-            if pieces := [news for news in some if isinstance(news, Piece)]:
-                return texts(pieces)
-        raise AssertionError("it ended")
-
-    following = asyncio.create_task(until_lines())
+    following = asyncio.create_task(first_lines(job))
     await asyncio.sleep(0.3)
     with redis.Redis.from_url(settings.REDIS_URL) as server:
         for junk in (b"\xff", b"{", b"[]", b'{"kind": "lines", "first": 1}', b'{"kind": "tail"}'):
