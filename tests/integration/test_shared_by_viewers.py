@@ -21,6 +21,7 @@ from dbops.transcript.pieces import Piece
 from dbops.transcript.recorder import Recorder
 from dbops.transcript.replaying import Replays
 from dbops.views import fragments as making
+from dbops.views import viewers as viewing
 from dbops.views.fragments import TOKEN, Made
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -293,3 +294,28 @@ async def test_a_tail_that_could_not_be_told_is_told_later(
 
     await sync_to_async(write_late)()
     assert await tail_for_a_newcomer(job) == "working..."
+
+
+# Who may stay
+
+
+async def test_a_viewer_that_may_not_stay_is_told_so_and_cut_where_it_does_not_take_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nobody(people: set[tuple[int, str]]) -> dict[tuple[int, str], Role]:
+        return dict.fromkeys(people, Role.NOBODY)
+
+    monkeypatch.setattr(viewing, "_roles_now", nobody)
+    all_viewers, viewer = viewing.Viewers(), viewing.Viewer(1, "session", Role.VIEWER)
+
+    async def watch() -> None:
+        with all_viewers.enter(viewer):
+            await asyncio.Event().wait()
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    await all_viewers.look()
+    assert viewer.bye == "signed out" and not watching.cancelling()
+    await all_viewers.look()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(watching, 10)

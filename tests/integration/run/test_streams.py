@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -341,22 +341,9 @@ def request_for(site: Web, path: str) -> bytes:
 # How they end
 
 
-def test_a_client_that_does_not_even_take_the_goodbye_holds_the_process_for_a_moment_only(
-    ending: Web, job: Job
-) -> None:
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        stalled.connect(("127.0.0.1", ending.port))
-        stalled.sendall(request_for(ending, address(job)))
-        assert stalled.recv(100)
-        for number in range(0, LINES, 500):
-            write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
-        ending.process.send_signal(signal.SIGTERM)
-        ending.process.wait(10)
-
-
-@pytest.mark.slow
-def test_a_client_that_takes_nothing_is_cut_after_half_a_minute(site: Web, job: Job) -> None:
+@contextmanager
+def stalled_client(site: Web, job: Job) -> Iterator[None]:
+    """One that reads nothing of what is written now."""
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         stalled.connect(("127.0.0.1", site.port))
@@ -364,6 +351,20 @@ def test_a_client_that_takes_nothing_is_cut_after_half_a_minute(site: Web, job: 
         assert stalled.recv(100)
         for number in range(0, LINES, 500):
             write(job, *(f"line {one} " + "y" * 200 for one in range(number + 1, number + 501)))
+        yield
+
+
+def test_a_client_that_does_not_even_take_the_goodbye_holds_the_process_for_a_moment_only(
+    ending: Web, job: Job
+) -> None:
+    with stalled_client(ending, job):
+        ending.process.send_signal(signal.SIGTERM)
+        ending.process.wait(10)
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_is_cut_after_half_a_minute(site: Web, job: Job) -> None:
+    with stalled_client(site, job):
         until(lambda: connections_to(site.port) == 0, "it is cut", seconds=60)
 
 
