@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 
 from dbops.access import Actor, client_address
-from dbops.declare import FIELDS
+from dbops.configured import FIELDS, Configuration, configuration_of, difference
 from dbops.forms import WordsField
 from dbops.models import AuditEvent, Target, TargetDatabase, TargetVariable
 
@@ -79,27 +79,50 @@ class VariableForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Every change of the configuration is an audit event as well: `target.create`, `user.change` ..."""
+    """Every change of the configuration is an audit event as well: `target.create`, `user.change` ..., with
+    what it was before and after."""
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if request.method == "POST" and found is not None:
+            request.was_configured = configuration_of(found)  # type: ignore[attr-defined]
+        return found
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit("create", request, obj, message)
+        self._audit("create", request, obj, message, None, configuration_of(obj))
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit("change", request, obj, message)
+        before = getattr(request, "was_configured", None)
+        self._audit("change", request, obj, message, before, configuration_of(obj))
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         for deleted in queryset:
-            self._audit("delete", request, deleted, None)
+            self._audit("delete", request, deleted, None, configuration_of(deleted), None)
         return super().log_deletions(request, queryset)
 
-    def _audit(self, act: str, request: HttpRequest, changed: Any, message: Any) -> None:
+    def _audit(
+        self,
+        act: str,
+        request: HttpRequest,
+        changed: Any,
+        message: Any,
+        was: Configuration | None,
+        now: Configuration | None,
+    ) -> None:
         """`message` names the fields that changed, never their values."""
         user: Any = request.user
         actor = Actor(user, user.get_username(), client_address(request))
-        name = f"{changed._meta.model_name}.{act}"
-        AuditEvent.objects.record(name, actor, target=str(changed), changes=message)
+        before, after = difference(was, now)
+        AuditEvent.objects.record(
+            f"{changed._meta.model_name}.{act}",
+            actor,
+            target=changed if isinstance(changed, Target) else str(changed),
+            before=before,
+            after=after,
+            changes=message,
+        )
 
 
 class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -149,10 +172,3 @@ class TargetDatabaseAdmin(ReadOnly):
     list_select_related = ["target"]
     list_per_page = 100
     search_fields = ["target__name", "target__label", "name"]
-
-
-@admin.register(AuditEvent)
-class AuditAdmin(ReadOnly):
-    list_display = ["at", "actor", "act", "target", "job_id", "address", "reason"]
-    list_filter = ["act"]
-    search_fields = ["actor", "target", "reason"]

@@ -77,6 +77,13 @@ KNOBS: tuple[Knob, ...] = (
         "open at once in one browser and web process; further pages ask every 2 s",
     ),
     Knob("PAGE_SIZE", 50, 5, "rows", "rows on one page of a list"),
+    Knob(
+        "QUERY_TIMEOUT_MS",
+        5000,
+        100,
+        "milliseconds",
+        "a page that searches stops asking opsdash's database after this long",
+    ),
     Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
     Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),
 )

@@ -9,24 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from dbops.access import Actor
+from dbops.configured import FIELDS, configuration_of, difference
 from dbops.models import AuditEvent, Target, TargetVariable
 from dbops.models.target import NAME
 from dbops.sealing import CannotUnsealError
 
-FIELDS = (
-    "label",
-    "environment",
-    "working_directory",
-    "python",
-    "through_shell",
-    "launcher",
-    "settings_module",
-    "env_file",
-    "aliases",
-    "queue",
-    "allow_migrate",
-    "allow_reset",
-)
 WORDS = ("python", "launcher")
 FLAGS = ("through_shell", "allow_migrate", "allow_reset")
 # Table of variables: whether they are secret.
@@ -54,19 +41,22 @@ def declare(name: str, declaration: Mapping[str, Any], actor: Actor) -> Declared
     values = {field: _value(name, field, declaration[field]) for field in FIELDS if field in declaration}
     variables = _variables(name, declaration)
     target = Target.objects.select_for_update().filter(name=name).first()
-    new = target is None
+    was = configuration_of(target) if target else None
     target = target or Target(name=name)
     before = {field: getattr(target, field) for field in FIELDS}
     for field in FIELDS:
         setattr(target, field, values.get(field, getattr(Target(), field)))
-    fields_changed = new or before != {field: getattr(target, field) for field in FIELDS}
+    fields_changed = was is None or before != {field: getattr(target, field) for field in FIELDS}
     if fields_changed:
         _save(target)
     changed = _declare_variables(target, variables) or fields_changed
     if changed:
-        act = "target.create" if new else "target.change"
-        AuditEvent.objects.record(act, actor, target=name, variables=sorted(variables))
-    return Declared(target, "created" if new else "changed" if changed else "unchanged")
+        act = "target.change" if was else "target.create"
+        old, new = difference(was, configuration_of(target))
+        AuditEvent.objects.record(
+            act, actor, target=target, before=old, after=new, variables=sorted(variables)
+        )
+    return Declared(target, "created" if was is None else "changed" if changed else "unchanged")
 
 
 def _refuse_strange(name: str, declaration: Any) -> None:

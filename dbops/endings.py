@@ -5,7 +5,6 @@ Staff asks (`ask`); the worker of the job takes it (`take`) and hands it to its 
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,7 +13,7 @@ from django.db.models.functions import Coalesce, Now
 
 from dbops.lockwait import whom
 from dbops.models import AuditEvent, Job, SessionEnding
-from dbops.models.audit import Doer
+from dbops.models.audit import Asker, Doer
 from dbops.models.job import WORKED_ON
 
 WORDS = {"cancel": "cancel its statement", "terminate": "end the session"}
@@ -24,19 +23,12 @@ UNKNOWN = (
     "known. Look for the session on the server."
 )
 IDLE = "idle in transaction"
+# Of the act, by what came of it; all else is a failure.
+OUTCOMES = {"done": "done", "gone": "done", "refused": "refused", "not_allowed": "refused"}
 
 
 class NotNowError(Exception):
     """It cannot be asked for now; str() says why, and what is still true."""
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who asked, for the audit trail of what came of it."""
-
-    user: Any
-    name: str
-    address: str
 
 
 def listed(job: Job, pid: int) -> dict[str, Any] | None:
@@ -85,7 +77,7 @@ def ask(
                 asked_from=doer.address,
                 reason=reason,
             )
-            record(asked, doer, "", reason)
+            record(asked, doer, "", reason, before=_seen(found))
             return f"It is asked for: {WORDS[act]} of pid {pid} ({asked.whom}). The answer will stand here."
     except NotNowError as refused:
         note_refusal(job_id, doer, pid, act, str(refused))
@@ -114,11 +106,16 @@ def still_there(job: Job, pid: int, backend_start: str, transaction_start: str, 
     return found
 
 
+def _seen(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The session as it was when it was to be ended."""
+    return {name: found.get(name) for name in ("state", "backend_start", "transaction_start")}
+
+
 def record(ending: SessionEnding, doer: Doer, what: str, words: str, **more: Any) -> None:
     AuditEvent.objects.record(
         f"session.{ending.act}{what}",
         doer,
-        target=str(ending.job.database),
+        target=ending.job.database,
         job_id=ending.job_id,
         reason=words,
         pid=ending.pid,
@@ -132,7 +129,7 @@ def record(ending: SessionEnding, doer: Doer, what: str, words: str, **more: Any
 def note_refusal(job_id: int, doer: Doer, pid: int, act: str, words: str) -> None:
     job = Job.objects.select_related("database__target").get(pk=job_id)
     AuditEvent.objects.record(
-        f"session.{act}.refused", doer, target=str(job.database), job_id=job_id, reason=words, pid=pid
+        f"session.{act}.refused", doer, target=job.database, job_id=job_id, reason=words, pid=pid
     )
 
 
@@ -171,4 +168,12 @@ def end(ending: SessionEnding, outcome: str, words: str) -> None:
     unanswered = SessionEnding.objects.filter(pk=ending.pk, outcome="")
     if unanswered.update(outcome=outcome, answer=words or outcome, ended_at=Now()):
         asker = Asker(ending.asked_by, ending.asked_by_name, ending.asked_from)
-        record(ending, asker, ".answer", words, outcome=outcome)
+        record(
+            ending,
+            asker,
+            ".answer",
+            words,
+            outcome=OUTCOMES.get(outcome, "failed"),
+            before={"session": "there"},
+            after={"session": outcome},
+        )

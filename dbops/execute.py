@@ -8,6 +8,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 
 from dbops import endings
+from dbops.ended import record_end
 from dbops.finding import Pairs
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
@@ -143,6 +144,8 @@ def _write_end(job: Job, result: Result, redactor: Redactor, last_line: int) -> 
         recorded = result.facts.get("recorded")
         Steps(job.pk, job.fence).close(result.state, recorded, last_line=last_line)
         endings.close(job.pk)
+        told = redactor.clean(result.outcome)
+        record_end(job, result.state, told, result.facts, error=result.error_type, refused=result.refused)
     else:
         _insist_it_stands(job, job.fence, result.state)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from dbops.models import Target
+from dbops.models import AuditEvent, Target
 from dbops.models.job import ACTIVE, FINAL
 from dbops.models.plan import ZERO
 from dbops.models.status import STATES
@@ -15,6 +15,8 @@ from dbops.plain import plain
 
 # As a row of the overview says them.
 STATE_WORDS = {"checked": "nothing to apply"}
+# A place between two events of the audit trail (dbops.pages.audit_query).
+CURSOR = r"\A[0-9]{1,16}\.[0-9]{1,18}\Z"
 
 
 class MigrateForm(forms.Form):
@@ -201,6 +203,39 @@ class JobsFilter(forms.Form):
         required=False,
         choices=[("", "any state"), ("active", "active"), *((state, state) for state in (*ACTIVE, *FINAL))],
     )
+
+
+class AuditFilter(forms.Form):
+    """What of the audit trail; it lives in the URL. Days are those of UTC."""
+
+    q = forms.CharField(required=False, max_length=200, label="Words of reason and details")
+    who = forms.CharField(required=False, max_length=200, label="Who")
+    act = forms.CharField(
+        required=False, max_length=50, label="Act", widget=forms.TextInput(attrs={"list": "acts"})
+    )
+    target = forms.CharField(required=False, max_length=500, label="Target")
+    job = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, label="Job")
+    outcome = forms.ChoiceField(
+        required=False, choices=[("", "any outcome"), *AuditEvent.Outcome.choices], label="Outcome"
+    )
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+class AuditPlace(forms.Form):
+    """Where in what was found: a page of `size`, behind `before` or in front of `after`."""
+
+    size = forms.IntegerField(required=False)
+    before = forms.RegexField(CURSOR, required=False, strip=False)
+    after = forms.RegexField(CURSOR, required=False, strip=False)
+
+
+class ExportForm(AuditFilter):
+    format = forms.ChoiceField(choices=[("csv", "CSV"), ("jsonl", "JSON lines")])
 
 
 class WordsField(forms.CharField):

@@ -11,7 +11,9 @@ from django.db.models.functions import Now
 from dbops import endings, tasks
 from dbops.access import Actor
 from dbops.again import why_not_again
-from dbops.inspection import plans
+from dbops.ended import names_of, record_end
+from dbops.inspection import plan_of, plans
+from dbops.inspection.knowledge import latest_done, report_now
 from dbops.models import AuditEvent, Job, Plan, Snapshot, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
@@ -134,13 +136,20 @@ def _insert(
     AuditEvent.objects.record(
         f"job.{operation}",
         actor,
-        target=str(database),
+        target=database,
         job_id=job.pk,
         reason=reason,
+        before=_before(database, arguments),
         arguments=arguments,
         **({"again_of": again_of.pk} if again_of else {}),
     )
     return job
+
+
+def _before(database: TargetDatabase, arguments: dict[str, Any]) -> dict[str, Any]:
+    """As the person saw it; the event of the job's end has what was so when it began and ended."""
+    pending = names_of(plan_of(report_now(database, latest_done(database.target))))
+    return {"pending": pending, "plan": arguments.get("expected_plan", "")}
 
 
 def _same_or_refused(
@@ -218,7 +227,7 @@ def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refus
     AuditEvent.objects.record(
         f"job.{operation}.refused",
         actor,
-        target=str(database),
+        target=database,
         job_id=refused.job.pk if refused.job else None,
         reason=str(refused),
     )
@@ -227,9 +236,19 @@ def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refus
 def cancel(job: Job, actor: Actor, reason: str = "") -> str:
     """Ask to stop a job; the sentence says what happens now. A job that nobody began never starts."""
     with transaction.atomic():
+        was = Job.objects.select_for_update().values_list("state", flat=True).get(pk=job.pk)
         sentence = _cancel_queued(job, actor) or _cancel_begun(job, actor) or _cannot_cancel(job)
+        now = Job.objects.values_list("state", flat=True).get(pk=job.pk)
         AuditEvent.objects.record(
-            "job.cancel", actor, target=str(job.database), job_id=job.pk, reason=reason, answer=sentence
+            "job.cancel",
+            actor,
+            target=job.database,
+            job_id=job.pk,
+            reason=reason,
+            outcome="refused" if now == was else "done",
+            before={"state": was},
+            after={"state": now},
+            answer=sentence,
         )
         transaction.on_commit(lambda: publish_change(job.pk))
     return sentence
@@ -238,7 +257,10 @@ def cancel(job: Job, actor: Actor, reason: str = "") -> str:
 def _cancel_queued(job: Job, actor: Actor) -> str:
     outcome = f"Cancelled by {actor.name} before a worker began. Nothing was done to the database."
     asked: dict[str, Any] = {"cancel_asked_at": Now(), "cancel_asked_by": actor.name}
-    return outcome if Job.objects.move(job.pk, ["queued"], "cancelled", outcome=outcome, **asked) else ""
+    if not Job.objects.move(job.pk, ["queued"], "cancelled", outcome=outcome, **asked):
+        return ""
+    record_end(job, "cancelled", outcome, {})
+    return outcome
 
 
 def _cancel_begun(job: Job, actor: Actor) -> str:
@@ -258,7 +280,7 @@ def _cannot_cancel(job: Job) -> str:
 def inspect(target: Target, actor: Actor) -> str:
     """Ask for an inspection now."""
     with transaction.atomic():
-        AuditEvent.objects.record("target.inspect", actor, target=target.name)
+        AuditEvent.objects.record("target.inspect", actor, target=target)
         Target.objects.filter(pk=target.pk).update(inspection_asked_at=Now())
     if tasks.publish_inspection(target):
         return f"An inspection of {target.name} is asked for. {_who_inspects(target.inspect_queue)}"
@@ -299,7 +321,7 @@ def plan(database: TargetDatabase, app: str, migration: str, actor: Actor, *, pu
                 published_at=Now(),
             )
             AuditEvent.objects.record(
-                "plan.ask", actor, target=str(database), plan=asked.pk, app=app, migration=migration
+                "plan.ask", actor, target=database, plan=asked.pk, app=app, migration=migration
             )
             if publish:
                 transaction.on_commit(lambda: tasks.publish_plan(asked))
@@ -313,7 +335,7 @@ def snapshot(database: TargetDatabase, actor: Actor) -> Snapshot:
     try:
         with transaction.atomic():
             asked = Snapshot.objects.create(database=database, asked_by_name=actor.name, published_at=Now())
-            AuditEvent.objects.record("snapshot.ask", actor, target=str(database), snapshot=asked.pk)
+            AuditEvent.objects.record("snapshot.ask", actor, target=database, snapshot=asked.pk)
             transaction.on_commit(lambda: tasks.publish_snapshot(asked))
     except IntegrityError:
         return Snapshot.objects.filter(database=database)[0]
@@ -338,8 +360,18 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
         state = job.resolved_as
         won = Job.objects.move(job.pk, ["lost"], state, **_resolved(job, state, actor, reason))
         act = "job.resolve" if won else "job.resolve.refused"
-        AuditEvent.objects.record(act, actor, target=str(job.database), job_id=job.pk, reason=reason)
+        now = {"state": state if won else job.state}
+        AuditEvent.objects.record(
+            act,
+            actor,
+            target=job.database,
+            job_id=job.pk,
+            reason=reason,
+            before={"state": job.state},
+            after=now,
+        )
         if won:
+            record_end(job, state, _resolved_words(job, state, actor, reason), job.facts)
             Steps(job.pk, job.fence).close(state, last_line=job.last_line)
             endings.close(job.pk)
             transaction.on_commit(lambda: publish_change(job.pk))
@@ -353,7 +385,13 @@ def _resolved(job: Job, state: str, actor: Actor, reason: str) -> dict[str, Any]
     return {
         # Whoever held it finds that it does not any more.
         "fence": F("fence") + 1,
-        "outcome": f"{job.how_lost} {actor.name} resolved it as {state}: {reason.rstrip('.')}. "
-        "Whether all of it has ended was not proven by opsdash.",
+        "outcome": _resolved_words(job, state, actor, reason),
         "error_type": job.error_type if job.lost_its_target else "WorkerLost",
     }
+
+
+def _resolved_words(job: Job, state: str, actor: Actor, reason: str) -> str:
+    return (
+        f"{job.how_lost} {actor.name} resolved it as {state}: {reason.rstrip('.')}. "
+        "Whether all of it has ended was not proven by opsdash."
+    )

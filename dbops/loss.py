@@ -9,6 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from dbops import aftermath, conf, endings
+from dbops.ended import record_end
 from dbops.finding import Finding, Pairs, look, why_unread
 from dbops.inspection.knowledge import report_of
 from dbops.models import Job
@@ -68,6 +69,14 @@ def _end(job: Job, finding: Finding, left: dict[str, Any]) -> None:
     recorded = recorded_since(job, finding)
     missing = missing_of(job, finding)
     state = state_of(job, missing)
+    outcome = " ".join(filter(None, [*words(job, finding, recorded, missing), aftermath.words(job, left)]))
+    error = error_type_of(job, state)
+    facts = {
+        **job.facts,
+        "after": {"plan": finding.left, "inspection": finding.inspection_id},
+        "recorded": recorded,
+        **left,
+    }
     ended = Job.objects.move(
         job.pk,
         ["lost"],
@@ -75,16 +84,12 @@ def _end(job: Job, finding: Finding, left: dict[str, Any]) -> None:
         held_fence=job.fence,
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
-        outcome=" ".join(filter(None, [*words(job, finding, recorded, missing), aftermath.words(job, left)])),
-        error_type=error_type_of(job, state),
-        facts={
-            **job.facts,
-            "after": {"plan": finding.left, "inspection": finding.inspection_id},
-            "recorded": recorded,
-            **left,
-        },
+        outcome=outcome,
+        error_type=error,
+        facts=facts,
     )
     if ended:
+        record_end(job, state, outcome, facts, error=error)
         Steps(job.pk, job.fence).close(state, recorded, last_line=job.last_line)
         endings.close(job.pk)
 

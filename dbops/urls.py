@@ -3,6 +3,7 @@ from django.urls import path, register_converter
 
 from dbops.views import (
     again,
+    audit,
     compare,
     graph,
     jobs,
@@ -61,6 +62,9 @@ urlpatterns = [
     path("jobs/<int:job_id>/search/", jobs.search, name="search"),
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/<int:event_id>/", audit.audit_event, name="audit_event"),
+    path("audit/export/", audit.audit_export_file, name="audit_export"),
     path("workers/", workers.workers, name="workers"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

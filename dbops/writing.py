@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 
+from dbops.ended import record_end
 from dbops.finding import Finding, Pairs, look
 from dbops.models import Job, Target
 from dbops.plain import plain
@@ -67,17 +69,27 @@ def end_lost(job: Job) -> bool:
     state = job.concluded or ("cancelled" if job.cancel_asked_at else "failed")
     facts = {**job.facts, **_after(look(job))}
     facts.update(_files(job, facts))
-    return Job.objects.move(
+    outcome = f"{job.how_lost} Nothing of the job writes to the tree any more. {words(facts)}".strip()
+    return _write_end(job, state, outcome, facts)
+
+
+@transaction.atomic
+def _write_end(job: Job, state: str, outcome: str, facts: dict[str, Any]) -> bool:
+    error = job.error_type if job.lost_its_target else "WorkerLost"
+    ended = Job.objects.move(
         job.pk,
         ["lost"],
         state,
         held_fence=job.fence,
         # Whoever held it finds that it does not any more.
         fence=F("fence") + 1,
-        outcome=f"{job.how_lost} Nothing of the job writes to the tree any more. {words(facts)}".strip(),
-        error_type=job.error_type if job.lost_its_target else "WorkerLost",
+        outcome=outcome,
+        error_type=error,
         facts=facts,
     )
+    if ended:
+        record_end(job, state, outcome, facts, error=error)
+    return ended
 
 
 def words(facts: Mapping[str, Any]) -> str:

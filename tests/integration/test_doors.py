@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from dbops.access import Role
 from dbops.models import AuditEvent, Inspection, Job, Plan, Target, TargetDatabase, clock
 from dbops.models.status import Status
-from tests.integration.conftest import PASSWORD, MakeDatabase
+from tests.integration.conftest import ALICE, PASSWORD, MakeDatabase
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +37,9 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "again": (lambda job: [job.pk], Role.OPERATOR, "get"),
     "waiting": (lambda job: [job.pk], Role.VIEWER, "get"),
     "workers": (lambda job: [], Role.VIEWER, "get"),
+    "audit": (lambda job: [], Role.STAFF, "get"),
+    "audit_event": (lambda job: [event_of(job)], Role.STAFF, "get"),
+    "audit_export": (lambda job: [], Role.STAFF, "post"),
     "cancellation": (lambda job: [job.pk], Role.OPERATOR, "post"),
     "resolution": (lambda job: [job.pk], Role.STAFF, "post"),
     "session_cancellation": (lambda job: [job.pk, 4242], Role.STAFF, "get"),
@@ -55,6 +58,7 @@ OPEN = {"login", "logout"}
 LET_IN = {
     "migration": (404,),
     "snapshots": (422,),
+    "audit_export": (422,),
     "resolution": (422,),
     "lines": (400,),
     "search": (400,),
@@ -62,6 +66,12 @@ LET_IN = {
     "invalid_index": (404,),
 }
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
+
+
+def event_of(job: Job) -> int:
+    """One of this target."""
+    found = AuditEvent.objects.filter(act="target.inspect").first()
+    return (found or AuditEvent.objects.record("target.inspect", ALICE, target=job.database)).pk
 
 
 def plan_of(job: Job) -> int:
@@ -205,6 +215,7 @@ def test_an_act_without_the_token_of_the_session_is_refused(
 def test_reading_every_page_changes_no_row(people: dict[str, User], job: Job) -> None:
     client = signed_in("superuser")
     plan_of(job)
+    event_of(job)
     rows = [Target, TargetDatabase, Job, Inspection, Plan, AuditEvent]
 
     def contents() -> list[Any]:

@@ -30,6 +30,8 @@ ARROWS: dict[str, set[str]] = {
     "operations": FOUNDATION | {"target", "postgres"},
     "transcript": FOUNDATION,
     "steps": FOUNDATION,
+    "configured": FOUNDATION,
+    "ended": FOUNDATION,
     "late": FOUNDATION,
     "lockwait": FOUNDATION,
     "endings": FOUNDATION | {"lockwait"},
@@ -40,12 +42,12 @@ ARROWS: dict[str, set[str]] = {
     "aftermath": FOUNDATION | {"finding", "inspection", "postgres", "steps", "target"},
     "plan_change": FOUNDATION,
     "truth": FOUNDATION | {"aftermath", "finding", "inspection", "plan_change", "steps"},
-    "writing": FOUNDATION | {"finding", "target", "truth"},
+    "writing": FOUNDATION | {"ended", "finding", "target", "truth"},
     "loss": FOUNDATION
     | {"writing"}
-    | {"aftermath", "endings", "finding", "inspection", "steps", "transcript", "truth"},
+    | {"aftermath", "ended", "endings", "finding", "inspection", "steps", "transcript", "truth"},
     "execute": FOUNDATION
-    | {"endings", "finding", "heartbeat", "steps", "performance", "operations"}
+    | {"ended", "endings", "finding", "heartbeat", "steps", "performance", "operations"}
     | {"target", "transcript", "truth", "writing"},
     "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "transcript"},
     "access": FOUNDATION,
@@ -53,7 +55,18 @@ ARROWS: dict[str, set[str]] = {
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
-    | {"access", "again", "endings", "inspection", "serving", "tasks", "operations", "transcript", "steps"}
+    | {
+        "access",
+        "again",
+        "ended",
+        "endings",
+        "inspection",
+        "serving",
+        "tasks",
+        "operations",
+        "transcript",
+        "steps",
+    }
     | {"writing"},
     "pages": FOUNDATION
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
@@ -68,10 +81,10 @@ ARROWS: dict[str, set[str]] = {
     "documents": FOUNDATION | {"inspection", "lint", "pages"},
     "compare_document": FOUNDATION | {"documents", "inspection", "pages"},
     "plan_document": FOUNDATION | {"documents", "inspection", "lint", "pages"},
-    "declare": FOUNDATION | {"access"},
+    "declare": FOUNDATION | {"access", "configured"},
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
     "checks": FOUNDATION,
-    "admin": FOUNDATION | {"access", "declare", "forms"},
+    "admin": FOUNDATION | {"access", "configured", "forms"},
     "apps": {"checks"},
     "migrations": {"models"},
 }

@@ -2,8 +2,9 @@ from typing import Any
 
 from django.db import transaction
 
+from dbops.access import shell_actor
 from dbops.management.commands._shell import ShellCommand
-from dbops.models import TargetDatabase, TargetVariable
+from dbops.models import AuditEvent, TargetDatabase, TargetVariable
 from dbops.sealing import reseal
 
 
@@ -20,4 +21,6 @@ class Command(ShellCommand):
         for database in databases:
             database.sealed_connection = reseal(database.sealed_connection)
             database.save(update_fields=["sealed_connection"])
+        counts = {"variables": len(variables), "connections": len(databases)}
+        AuditEvent.objects.record("secrets.rotate", shell_actor(), **counts)
         self.stdout.write(f"Sealed anew: {len(variables)} variables, {len(databases)} connections.")
