@@ -126,7 +126,7 @@ def check(request: OpsRequest, role: Role) -> None:
     request.role = role_of(request.user)
     if request.role < role:
         if request.method not in SAFE_METHODS:
-            _audit_refusal(request, role)
+            audit_refusal(request, needs=role.word, has=request.role.word)
         raise PermissionDenied(
             f"This needs the role {role.word}; {request.user.get_username()} is "
             f"{request.role.word if request.role else 'without a role'}. "
@@ -134,15 +134,20 @@ def check(request: OpsRequest, role: Role) -> None:
         )
 
 
-def _audit_refusal(request: OpsRequest, role: Role) -> None:
-    """Committed by itself: no request runs inside a transaction of its own."""
+def audit_refusal(request: HttpRequest, reason: str = "", **why: Any) -> None:
+    """Once a request, and of a person: whoever is not signed in names nobody. Committed by itself: no request
+    runs inside a transaction of its own."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User) or getattr(request, "refusal_is_kept", False):
+        return
+    request.refusal_is_kept = True  # type: ignore[attr-defined]
     AuditEvent.objects.record(
         "refused",
-        actor_of(request),
+        Actor(user, user.get_username(), client_address(request)),
+        reason=reason,
         url=request.resolver_match.url_name if request.resolver_match else None,
         path=escape_uri_path(request.path),
-        needs=role.word,
-        has=request.role.word,
+        **why,
     )
 
 

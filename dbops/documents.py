@@ -5,6 +5,8 @@ from typing import Any
 
 from dbops.models import Job
 from dbops.models.status import Status
+from dbops.pages.audit_export import document_of
+from dbops.pages.audit_query import Events
 from dbops.pages.job import title_of
 from dbops.pages.overview import Row
 from dbops.pages.workers import QueueRow, WorkerRow, WorkersPage
@@ -109,6 +111,12 @@ def _queue(row: QueueRow) -> dict[str, Any]:
         "oldest_job_at": when(row.oldest),
         "command": row.service.command if row.service.nobody else None,
     }
+
+
+def audit_document(events: Events) -> dict[str, Any]:
+    """`older`: what --before takes to go on; null at the end."""
+    told = [document_of(event) for event in events.rows]
+    return {"version": VERSION, "older": events.older or None, "events": told}
 
 
 def job_entry(job: Job) -> dict[str, Any]:

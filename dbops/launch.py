@@ -133,6 +133,7 @@ def _insert(
         again_of=again_of,
         published_at=Now(),
     )
+    more: dict[str, Any] = {"again_of": again_of.pk} if again_of else {}
     AuditEvent.objects.record(
         f"job.{operation}",
         actor,
@@ -141,7 +142,7 @@ def _insert(
         reason=reason,
         before=_before(database, arguments),
         arguments=arguments,
-        **({"again_of": again_of.pk} if again_of else {}),
+        **more,
     )
     return job
 

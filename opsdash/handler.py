@@ -1,17 +1,25 @@
-"""Django's ASGI handler, where a stream outlives its request."""
+"""Django's ASGI handler, where a stream outlives its request, and a body is not read without end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
+from dbops.middleware import HEADERS
 from dbops.views.streams import EventStream
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+class TooLargeError(Exception):
+    """What is sent is more than any form of ours has. Django would keep all of it, before anybody asks who
+    sends it."""
 
 
 class Handler(ASGIHandler):
@@ -21,9 +29,12 @@ class Handler(ASGIHandler):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         line = Line(receive, send)
         try:
+            refuse_announced(scope)
             await super().__call__(scope, line.receive, line)
             if line.stream is not None:
                 await self._tell(line.stream.alone(), line)
+        except TooLargeError:
+            await super().send_response(too_large(), send)
         finally:
             line.hang_up()
 
@@ -45,6 +56,20 @@ class Handler(ASGIHandler):
                 raise
 
 
+def refuse_announced(scope: Any) -> None:
+    announced = dict(scope.get("headers", ())).get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise TooLargeError
+
+
+def too_large() -> HttpResponse:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    sentence = f"What was sent is larger than {most:,} bytes. Nothing was done.\n"
+    return HttpResponse(
+        sentence, status=413, content_type="text/plain", headers={**HEADERS, "Connection": "close"}
+    )
+
+
 class Line:
     """To one client. `stream` is what is to be told when the request has ended."""
 
@@ -52,6 +77,7 @@ class Line:
         self._receive, self._send = receive, send
         self._receiving: asyncio.Future[Message] | None = None
         self._is_over = False
+        self._size = 0
         self.stream: EventStream | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -62,6 +88,9 @@ class Line:
         the end of the client. So it goes on, and whoever listens next hears it."""
         message = await asyncio.shield(self._listening())
         self._receiving = None
+        self._size += len(message.get("body", b""))
+        if self._size > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise TooLargeError
         return message
 
     def when_gone(self, call: Callable[[], object]) -> None:

@@ -126,14 +126,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "dbops.middleware.headers",
     "dbops.middleware.livez",
+    "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
+    "dbops.middleware.refusals",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dbops.middleware.own_site",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "dbops.middleware.SignedInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -190,8 +193,13 @@ STORAGES = {
 # A host's cookies are shared by all its ports: two installations side by side need names of their own.
 own_name = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
 installation = hashlib.sha256(own_name.encode()).hexdigest()[:8]
-SESSION_COOKIE_NAME = f"opsdash_session_{installation}"
-CSRF_COOKIE_NAME = f"opsdash_csrf_{installation}"
+# Under https no other host of the domain can plant one: a browser takes this name from the host itself only.
+host_only = "__Host-" if SECURE else ""
+SESSION_COOKIE_NAME = f"{host_only}opsdash_session_{installation}"
+CSRF_COOKIE_NAME = f"{host_only}opsdash_csrf_{installation}"
+# Pages carry the token themselves.
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "dbops.views.errors.csrf_failed"
 SESSION_COOKIE_AGE = DBOPS["SESSION_HOURS"] * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -202,6 +210,13 @@ SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# No form of ours is larger, and none has a file.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
+FILE_UPLOAD_HANDLERS = ["opsdash.uploads.NoFiles"]
+SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
+SESSION_COOKIE_HTTPONLY = True
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],

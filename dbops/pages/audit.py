@@ -56,7 +56,7 @@ def event_page(scope: Scope, event_id: int) -> EventPage | None:
         changes_of(event.before, event.after),
         sorted(flat(event.details).items()),
         event.job_id is not None and Job.objects.filter(pk=event.job_id).exists(),
-        Target.objects.filter(pk=event.target_id).first(),
+        Target.objects.filter(pk=event.target_id).first() if event.target_id else None,
     )
 
 

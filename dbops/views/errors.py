@@ -4,6 +4,7 @@ import logging
 import sys
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
@@ -18,6 +19,12 @@ def failed(request: HttpRequest) -> HttpResponse:
     """handler500: opsdash's own database being away is no error of ours and passes by itself: 503."""
     problem = sys.exc_info()[1]
     return away(request, problem) if problem and is_away(problem) else server_error(request)
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW: a form without the token of its session, or from elsewhere."""
+    request.refused_because = f"CSRF: {reason}"  # type: ignore[attr-defined]
+    return render(request, "403_csrf.html", status=403)
 
 
 def away(request: HttpRequest, problem: BaseException) -> HttpResponse:

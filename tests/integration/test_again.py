@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from dbops import declare, launch
+from dbops import configured, launch
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.models import AuditEvent, Job, Target, TargetDatabase, clock
@@ -311,7 +311,7 @@ def test_what_changed_is_shown(make_target: MakeTarget, project: Project, people
 
 
 def declared(target: Target) -> dict[str, Any]:
-    return {field: getattr(target, field) for field in declare.FIELDS if getattr(target, field)}
+    return {field: getattr(target, field) for field in configured.FIELDS if getattr(target, field)}
 
 
 @transactional

@@ -13,7 +13,8 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbops.declare import FIELDS, VARIABLES, DeclarationError, declare
+from dbops.configured import FIELDS
+from dbops.declare import VARIABLES, DeclarationError, declare
 from dbops.models import AuditEvent, Target, TargetVariable
 from tests.integration.conftest import ALICE, MakeTarget
 from tests.integration.test_commands import call

@@ -21,6 +21,7 @@ class Command(ShellCommand):
         for database in databases:
             database.sealed_connection = reseal(database.sealed_connection)
             database.save(update_fields=["sealed_connection"])
-        counts = {"variables": len(variables), "connections": len(databases)}
-        AuditEvent.objects.record("secrets.rotate", shell_actor(), **counts)
+        AuditEvent.objects.record(
+            "secrets.rotate", shell_actor(), variables=len(variables), connections=len(databases)
+        )
         self.stdout.write(f"Sealed anew: {len(variables)} variables, {len(databases)} connections.")
