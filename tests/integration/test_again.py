@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from dbops import configured, launch
+from dbops import configured, declare, launch
 from dbops.execute import execute
 from dbops.inspection import inspect_now
 from dbops.models import AuditEvent, Job, Target, TargetDatabase, clock

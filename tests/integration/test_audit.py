@@ -182,7 +182,8 @@ def test_a_change_of_a_target_is_kept_field_by_field_and_its_secrets_only_as_cha
     client.login(username="superuser", password=PASSWORD)
     sent = {
         "name": "shop", "label": "Store", "environment": "staging",
-        "python": "/nowhere/python -X new-secret-1", "launcher": "manage.py", "queue": "jobs", "allow_migrate": "on", **rows,
+        "python": "/nowhere/python -X new-secret-1", "launcher": "manage.py",
+        "queue": "jobs", "allow_migrate": "on", **rows,
         "variables-TOTAL_FORMS": 4, "variables-INITIAL_FORMS": 4,
         "variables-0-is_secret": "on", "variables-0-value": "new-secret-1",
         "variables-1-is_secret": "on", "variables-1-value": "",
