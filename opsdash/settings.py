@@ -97,6 +97,9 @@ servers = {
     "tcp_user_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
+# Whatever a parameter of a page asks for. A process with a pool is the web process.
+if pool_max:
+    servers["statement_timeout"] = f"{DBOPS['QUERY_TIMEOUT_MS']}ms"
 options = dict(database.get("OPTIONS", {}))
 # Of one that is named twice the last counts: DATABASE_URL's own win.
 told = [*(f"-c {name}={value}" for name, value in servers.items()), options.get("options", "")]

@@ -15,6 +15,8 @@ PAUSE_S = 2.0
 # that is nearly full.
 READ_ONLY = "25006"
 DISK_FULL = "53100"
+# statement_timeout, which the web process has (QUERY_TIMEOUT_MS): more was asked for than that.
+CANCELED = "57014"
 # Besides these: a session that was ended since it paused in a transaction; a lock that others hold; storage.
 PASSES = (READ_ONLY, "25P03", "55P03", "58030")
 # Connection, transaction undone by others, insufficient resources, the server stops or starts.
@@ -33,6 +35,10 @@ def is_away(error: BaseException | None) -> bool:
 def is_late(error: BaseException | None) -> bool:
     """The pool gave no connection in time; it does not say whether all are in use or none can be made."""
     return error is not None and isinstance(error.__cause__, PoolTimeout)
+
+
+def took_too_long(error: BaseException | None) -> bool:
+    return sqlstate(error) == CANCELED
 
 
 def sqlstate(error: BaseException | None) -> str:

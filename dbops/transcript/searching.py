@@ -1,9 +1,11 @@
 """Which lines of a transcript hold some words, as they are shown."""
 
+import time
 from dataclasses import dataclass
 
 from django.db import transaction
 
+from dbops import conf
 from dbops.plain import CONTROLS, PICTURES, plain
 from dbops.transcript.reading import rows_after
 
@@ -51,10 +53,16 @@ class Words:
         return text if self._case else text.casefold()
 
 
+class SearchTooLongError(Exception):
+    """str() says how far it came."""
+
+
 @transaction.atomic
 def search(job_id: int, text: str, after: int = 0, *, case: bool = False) -> Found:
-    """Lines behind number `after`. Of what is not kept nothing is found."""
+    """Lines behind number `after`. Of what is not kept nothing is found. SearchTooLongError after
+    QUERY_TIMEOUT_MS."""
     words, lines, count, until = Words(text, case=case), list[int](), 0, after
+    deadline = time.monotonic() + conf.knob("QUERY_TIMEOUT_MS") / 1000
     rows = rows_after(job_id, after).values_list("first", "last", "text")
     # In a transaction, so that the server hands out some rows at a time and makes no copy of all.
     for first, last, row in rows.iterator(ROWS_AT_ONCE):
@@ -62,4 +70,10 @@ def search(job_id: int, text: str, after: int = 0, *, case: bool = False) -> Fou
         lines += found[: MOST_LINES - len(lines)]
         count += len(found)
         until = last
+        if time.monotonic() > deadline:
+            seconds = f"{conf.knob('QUERY_TIMEOUT_MS') / 1000:g}"
+            raise SearchTooLongError(
+                f"The search was stopped after {seconds} seconds, the limit, at line {last:,}. "
+                "Nothing was changed. Download the transcript and search there."
+            )
     return Found(lines, count, until)

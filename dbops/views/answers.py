@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -16,3 +17,9 @@ def page_or_fragment(request: OpsRequest, page: str, fragment: str, context: dic
     if request.htmx:
         response["Cache-Control"] = "no-store"
     return response
+
+
+@sync_to_async
+def too_many(request: OpsRequest, error: Exception) -> HttpResponse:
+    """A person has as many of something at work as one may."""
+    return render(request, "too_long.html", {"words": str(error)}, status=429)

@@ -17,12 +17,12 @@ from dbops.pages import audit_export
 from dbops.pages.audit import audit_page, event_page
 from dbops.pages.audit_query import SIZE_MOST, Cursor, Scope, Wanted, chunk, scope_of
 from dbops.transcript.threads import beside_the_loop
-from dbops.views.limits import limited
+from dbops.views.answers import too_many
+from dbops.views.places import Download, TooManyError
 
 
 @require_GET
 @needs(Role.STAFF)
-@limited("Ask for fewer days, or for a person, an act, a target or an outcome.")
 def audit(request: OpsRequest) -> HttpResponse:
     form, place = AuditFilter(request.GET), AuditPlace(request.GET)
     if not form.is_valid() or not place.is_valid():
@@ -60,8 +60,13 @@ async def audit_export_file(request: OpsRequest) -> HttpResponseBase:
     wanted = Wanted(**{name: value for name, value in form.wanted.items() if name != "format"})
     own = await sync_to_async(record_export)(request, wanted, kind)
     who = request.user.pk, request.session.session_key or ""
+    parts = _file(wanted, scope_of(request.role), kind, Cursor.of(own), who)
+    try:
+        download = Download(request.user.pk, parts)
+    except TooManyError as error:
+        return await too_many(request, error)
     return StreamingHttpResponse(
-        _file(wanted, scope_of(request.role), kind, Cursor.of(own), who),
+        download,
         content_type=audit_export.TYPES[kind],
         headers={"Content-Disposition": f'attachment; filename="opsdash-audit-{own.pk}.{kind}"'},
     )

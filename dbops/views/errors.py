@@ -8,7 +8,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from dbops.models.away import DISK_FULL, READ_ONLY, is_away, is_late, sqlstate
+from dbops import conf
+from dbops.models.away import DISK_FULL, READ_ONLY, is_away, is_late, sqlstate, took_too_long
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,8 @@ RETRY_AFTER_S = 5
 def failed(request: HttpRequest) -> HttpResponse:
     """handler500: opsdash's own database being away is no error of ours and passes by itself: 503."""
     problem = sys.exc_info()[1]
+    if took_too_long(problem):
+        return too_long(request)
     return away(request, problem) if problem and is_away(problem) else server_error(request)
 
 
@@ -25,6 +28,18 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """CSRF_FAILURE_VIEW: a form without the token of its session, or from elsewhere."""
     request.refused_because = f"CSRF: {reason}"  # type: ignore[attr-defined]
     return render(request, "403_csrf.html", status=403)
+
+
+def too_long(request: HttpRequest) -> HttpResponse:
+    logger.warning("%r is not answered, it asks too much of our database", request.path)
+    seconds = f"{conf.knob('QUERY_TIMEOUT_MS') / 1000:g}"
+    sentence = (
+        f"This was stopped: opsdash's own database worked on it for {seconds} seconds, the limit "
+        "(OPSDASH_QUERY_TIMEOUT_MS). Nothing was changed. Ask for less: fewer days, "
+        "or one target, person or act."
+    )
+    page = render_to_string("too_long.html", {"words": sentence})
+    return HttpResponse(page, status=503, headers={"Cache-Control": "no-store"})
 
 
 def away(request: HttpRequest, problem: BaseException) -> HttpResponse:

@@ -3,7 +3,13 @@ from collections.abc import AsyncIterator
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
+from django.http import (
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -13,9 +19,11 @@ from dbops.forms import CancelForm, JobsFilter
 from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
 from dbops.transcript.reading import read_after, read_between, with_gaps
 from dbops.transcript.retention import end_of_text, removed_words
+from dbops.transcript.searching import SearchTooLongError
 from dbops.transcript.searching import search as search_lines
 from dbops.transcript.threads import beside_the_loop
-from dbops.views.answers import page_or_fragment
+from dbops.views.answers import page_or_fragment, too_many
+from dbops.views.places import Download, TooManyError, searches
 
 # What may be looked for in a transcript, in characters.
 WORDS_MOST = 200
@@ -99,7 +107,12 @@ def search(request: OpsRequest, job_id: int) -> HttpResponse:
     if after != "0" and not number_of_line(after):
         sentence = "`after` is not the number of a line. Nothing was looked for."
         return HttpResponseBadRequest(sentence, content_type="text/plain")
-    lines = search_lines(found.pk, words, int(after), case=request.GET.get("case") == "1")
+    try:
+        with searches.one(request.user.pk):
+            lines = search_lines(found.pk, words, int(after), case=request.GET.get("case") == "1")
+    except (TooManyError, SearchTooLongError) as error:
+        status = 429 if isinstance(error, TooManyError) else 503
+        return HttpResponse(str(error), status=status, content_type="text/plain")
     return JsonResponse(lines.document(), headers={"Cache-Control": "no-store"})
 
 
@@ -110,12 +123,17 @@ def number_of_line(text: str | None) -> int:
 
 @require_GET
 @needs(Role.VIEWER)
-async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
+async def transcript(request: OpsRequest, job_id: int) -> HttpResponseBase:
     """The whole transcript as a text file; while the job runs, what there is."""
     found = await sync_to_async(job_or_404)(job_id)
     name = f"opsdash-job-{found.pk}.txt"
+    parts = _all_lines(found.pk, (request.user.pk, request.session.session_key or ""))
+    try:
+        download = Download(request.user.pk, parts)
+    except TooManyError as error:
+        return await too_many(request, error)
     return StreamingHttpResponse(
-        _all_lines(found.pk, (request.user.pk, request.session.session_key or "")),
+        download,
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -33,8 +33,8 @@ async def job_stream(request: OpsRequest, job_id: int) -> "EventStream":
     number as id, `tail` {"text"}, `end` {"state"}, `bye` {"why", "again_s"}. Every data line is one JSON
     document, so nothing that a target prints can forge an event. `?after=N` resumes behind line N.
 
-    With `?once=1`, or where the session has STREAMS_PER_SESSION of them open already, it is told what there
-    is, and to ask again."""
+    With `?once=1`, or where the session has STREAMS_PER_SESSION or the person STREAMS_PER_USER of them open, it
+    is told what there is, and to ask again."""
     job = await sync_to_async(job_or_404)(job_id)
     await sync_to_async(connections.close_all)()
     viewer = Viewer(request.user.pk, request.session.session_key or "", request.role)
@@ -85,8 +85,8 @@ async def _events(
     viewer: Viewer, teller: "_Teller", job_id: int, after: int, *, once: bool
 ) -> AsyncGenerator[bytes]:
     with viewers().enter(viewer):
-        is_one_too_many, is_over = viewers().is_one_too_many(viewer), False
-        async with aclosing(follow(job_id, after, once=once or is_one_too_many)) as all_news:
+        too_many, is_over = viewers().why_too_many(viewer), False
+        async with aclosing(follow(job_id, after, once=once or bool(too_many))) as all_news:
             async for news in all_news:
                 if viewer.bye:
                     break
@@ -95,8 +95,7 @@ async def _events(
         if viewer.bye:
             yield event("bye", {"why": viewer.bye})
         elif not is_over:
-            why = "many pages of this browser are open" if is_one_too_many else "it was asked for once"
-            yield event("bye", {"why": why, "again_s": AGAIN_S})
+            yield event("bye", {"why": too_many or "it was asked for once", "again_s": AGAIN_S})
 
 
 class _Teller:

@@ -59,11 +59,15 @@ class Viewers:
                 self._watch.cancel()
                 self._watch = None
 
-    def is_one_too_many(self, viewer: Viewer) -> bool:
-        """A browser opens six connections to a host by HTTP/1.1: where streams have them all, no page loads.
-        The tabs of a browser share their session."""
+    def why_too_many(self, viewer: Viewer) -> str:
+        """ "" where it is not one too many. A browser opens six connections to a host by HTTP/1.1: where
+        streams have them all, no page loads; its tabs share their session. A person, or a script, may have any
+        number of sessions."""
         same = sum(other.session_key == viewer.session_key for other in self._open)
-        return same > conf.knob("STREAMS_PER_SESSION")
+        theirs = sum(other.user_id == viewer.user_id for other in self._open)
+        if same > conf.knob("STREAMS_PER_SESSION"):
+            return "many pages of this browser are open"
+        return "many pages of yours are open" if theirs > conf.knob("STREAMS_PER_USER") else ""
 
     def say_goodbye(self, why: str) -> None:
         """Every stream ends, and so does each that begins from now on: this process is about to end."""

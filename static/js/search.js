@@ -4,6 +4,7 @@ window.opsdash = window.opsdash || {};
 {
   const TYPING_MS = 250;
   const AGAIN_MS = 2000; // between two looks at what a running job printed meanwhile
+  const TRIES = 3;
   const LONGEST_QUERY = 200;
   const NOT_SEARCHED = 'could not be searched';
 
@@ -163,8 +164,13 @@ window.opsdash = window.opsdash || {};
       url.searchParams.set('after', String(after));
       if (matchesCase) url.searchParams.set('case', '1');
       const options = { signal, redirect: 'manual', headers: { Accept: 'application/json' } };
-      const response = await fetch(url, options).catch(unreachable);
-      if (response.status === 400) throw new Refused((await response.text()).slice(0, 200));
+      let response = await fetch(url, options).catch(unreachable);
+      // Answers to what was typed before may still be made.
+      for (let tries = 0; response.status === 429 && tries < TRIES; tries += 1) {
+        await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
+        response = await fetch(url, options).catch(unreachable);
+      }
+      if ([400, 429, 503].includes(response.status) && response.headers.get('Content-Type')?.startsWith('text/plain')) throw new Refused((await response.text()).slice(0, 200));
       if (!response.ok) throw new Refused(NOT_SEARCHED);
       return response.json();
     }
