@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from dbops.access import Actor, client_address
 from dbops.configured import FIELDS, Configuration, configuration_of, difference
 from dbops.forms import WordsField
-from dbops.models import AuditEvent, Target, TargetDatabase, TargetVariable
+from dbops.models import AuditEvent, Grant, Target, TargetDatabase, TargetVariable
+from dbops.rights import rights_of
 
 admin.site.site_header = "opsdash configuration"
 admin.site.site_title = "opsdash"
@@ -113,7 +114,7 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> None:
         """`message` names the fields that changed, never their values."""
         user: Any = request.user
-        actor = Actor(user, user.get_username(), client_address(request))
+        actor = Actor(user, user.get_username(), client_address(request), rights_of(user))
         before, after = difference(was, now)
         AuditEvent.objects.record(
             f"{changed._meta.model_name}.{act}",
@@ -131,10 +132,19 @@ class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
     extra = 1
 
 
+class GrantInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Which groups see or operate a target, from either side."""
+
+    model = Grant
+    extra = 0
+    verbose_name = "right of a group on a target"
+    verbose_name_plural = "rights of groups on targets"
+
+
 @admin.register(Target)
 class TargetAdmin(Audited):
     form = TargetForm
-    inlines = [VariableInline]
+    inlines = [VariableInline, GrantInline]
     list_display = ["name", "label", "environment", "queue", "allow_migrate", "allow_reset"]
     list_filter = ["environment", "queue"]
     search_fields = ["name", "label"]
@@ -145,7 +155,9 @@ class AuditedUserAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
 
 
 class AuditedGroupAdmin(Audited, GroupAdmin):
-    pass
+    """The groups viewers and operators have their role on all targets; others have what is granted here."""
+
+    inlines = [GrantInline]
 
 
 admin.site.unregister([User, Group])

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Model
 
-from dbops.models import Target, TargetVariable
+from dbops.models import Grant, Target, TargetVariable
 from dbops.redaction import Redactor
 from dbops.sealing import CannotUnsealError
 
@@ -46,9 +46,7 @@ def configuration_of(row: Model) -> Configuration:
     if isinstance(row, User):
         return _of_user(row)
     if isinstance(row, Group):
-        return Configuration(
-            {"name": row.name, "permissions": _words(row.permissions.select_related("content_type"))}
-        )
+        return Configuration(_of_group(row))
     return Configuration({"name": str(row)})
 
 
@@ -77,6 +75,8 @@ def _of_target(target: Target) -> Configuration:
     variables = list(row.variables.all())
     clean = Redactor(_secrets_of(variables)).clean
     shown = {"name": row.name, **{name: _cleaned(getattr(row, name), clean) for name in FIELDS}}
+    granted = Grant.objects.filter(target=row).select_related("group")
+    shown["granted"] = [f"{grant.role} to {grant.group.name}" for grant in granted]
     for one in variables:
         shown[f"variable {one.name}"] = KEPT if one.is_secret else clean(one.plain)
     return Configuration(shown, {f"variable {one.name}": one.sealed for one in variables if one.is_secret})
@@ -106,6 +106,17 @@ def _of_user(user: User) -> Configuration:
     shown["permissions"] = _words(row.user_permissions.select_related("content_type"))
     shown["password"] = KEPT if row.has_usable_password() else "none"
     return Configuration(shown, {"password": row.password})
+
+
+def _of_group(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "permissions": _words(group.permissions.select_related("content_type")),
+        "granted": [
+            f"{grant.role} on {grant.target}"
+            for grant in Grant.objects.filter(group=group).select_related("target")
+        ],
+    }
 
 
 def _words(permissions: Iterable[Permission]) -> list[str]:

@@ -96,13 +96,13 @@ def refusals(get_response: Next) -> Next:
     async def answer(request: HttpRequest) -> Any:
         response = await get_response(request)
         if _is_refused_act(request, response):
-            await sync_to_async(audit_refusal)(request, _why(request))
+            await sync_to_async(audit_refusal)(request, reason=_why(request))
         return response
 
     def answer_sync(request: HttpRequest) -> Any:
         response = get_response(request)
         if _is_refused_act(request, response):
-            audit_refusal(request, _why(request))
+            audit_refusal(request, reason=_why(request))
         return response
 
     return answer if iscoroutinefunction(get_response) else answer_sync

@@ -5,15 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbops.models import AuditEvent, Job, Target
-from dbops.pages.audit_query import Cursor, Events, Scope, Wanted, known_acts, matching, read
+from dbops.pages.audit_query import Cursor, Events, Wanted, known_acts, matching, read
+from dbops.rights import Rights, Role
 
 
 @dataclass(frozen=True)
 class AuditPage:
     wanted: Wanted
-    scope: Scope
+    rights: Rights
     events: Events
     acts: list[str]
+
+    @property
+    def sees_everything(self) -> bool:
+        return self.rights.everywhere >= Role.SUPERUSER
+
+    @property
+    def sees_all_targets(self) -> bool:
+        return self.rights.everywhere >= Role.STAFF
 
 
 @dataclass(frozen=True)
@@ -42,15 +51,12 @@ class EventPage:
 
 
 def audit_page(
-    wanted: Wanted, scope: Scope, size: int, before: Cursor | None, after: Cursor | None
+    wanted: Wanted, rights: Rights, size: int, before: Cursor | None, after: Cursor | None
 ) -> AuditPage:
-    return AuditPage(wanted, scope, read(matching(wanted, scope), size, before, after), known_acts())
+    return AuditPage(wanted, rights, read(matching(wanted, rights), size, before, after), known_acts())
 
 
-def event_page(scope: Scope, event_id: int) -> EventPage | None:
-    event = AuditEvent.objects.filter(scope.where, pk=event_id).first()
-    if event is None:
-        return None
+def event_page(event: AuditEvent) -> EventPage:
     return EventPage(
         event,
         changes_of(event.before, event.after),

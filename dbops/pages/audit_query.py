@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from dbops.access import Role
 from dbops.models import AuditEvent
+from dbops.rights import Rights, Role
 
 # As a URL and a command may ask for.
 SIZE_MOST = 500
@@ -32,24 +32,16 @@ SELECT act FROM known WHERE act IS NOT NULL
 """
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What somebody may see: everything, or the events of targets: of all, or of those with these ids."""
-
-    everything: bool = False
-    targets: frozenset[int] | None = None
-
-    @property
-    def where(self) -> Q:
-        if self.everything:
-            return Q()
-        if self.targets is None:
-            return Q(target_id__isnull=False)
-        return Q(target_id__in=sorted(self.targets))
+def seen_by(rights: Rights) -> Q:
+    """Of the targets where this person is staff; what belongs to none is shown to superusers."""
+    if rights.everywhere >= Role.SUPERUSER:
+        return Q()
+    return Q(target_id__isnull=False) & rights.within("target_id", Role.STAFF)
 
 
-def scope_of(role: Role) -> Scope:
-    return Scope(everything=role >= Role.SUPERUSER)
+def may_be_told(rights: Rights) -> Q:
+    """That there is such an event: also to those who see its target and are not staff there."""
+    return seen_by(rights) | (Q(target_id__in=rights.targets.values("pk")) if rights.there else Q(pk=None))
 
 
 @dataclass(frozen=True)
@@ -105,8 +97,10 @@ class Cursor:
         return Q(at__gte=self.at) & (Q(at__gt=self.at) | Q(pk__gt=self.id))
 
 
-def matching(wanted: Wanted, scope: Scope) -> QuerySet[AuditEvent]:
-    found = AuditEvent.objects.filter(scope.where, _exactly(wanted), _between(wanted)).order_by("-at", "-id")
+def matching(wanted: Wanted, rights: Rights) -> QuerySet[AuditEvent]:
+    found = AuditEvent.objects.filter(seen_by(rights), _exactly(wanted), _between(wanted)).order_by(
+        "-at", "-id"
+    )
     if words := wanted.q.split():
         found = found.alias(**{f"{name}_text": Cast(name, TextField()) for name in JSON})
     for word in words:
@@ -178,13 +172,13 @@ def _events(rows: list[AuditEvent], *, has_older: bool, has_newer: bool) -> Even
     return Events(rows, older, str(Cursor.of(rows[0])) if rows and has_newer else "")
 
 
-def chunk(wanted: Wanted, scope: Scope, behind: Cursor) -> list[AuditEvent]:
+def chunk(wanted: Wanted, rights: Rights, behind: Cursor) -> list[AuditEvent]:
     """The next CHUNK behind it; nothing is held between two of them."""
-    return list(matching(wanted, scope).filter(behind.older)[:CHUNK])
+    return list(matching(wanted, rights).filter(behind.older)[:CHUNK])
 
 
-def chunks(wanted: Wanted, scope: Scope, behind: Cursor, most: int) -> Iterator[list[AuditEvent]]:
-    while most > 0 and (some := chunk(wanted, scope, behind)[:most]):
+def chunks(wanted: Wanted, rights: Rights, behind: Cursor, most: int) -> Iterator[list[AuditEvent]]:
+    while most > 0 and (some := chunk(wanted, rights, behind)[:most]):
         yield some
         most -= len(some)
         behind = Cursor.of(some[-1])

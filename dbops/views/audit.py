@@ -1,21 +1,21 @@
 """The audit trail: read, one event, and exported."""
 
 from collections.abc import AsyncIterator
-from itertools import count
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_POST
 
 from dbops import conf
-from dbops.access import OpsRequest, Role, actor_of, needs, roles_now
+from dbops.access import OpsRequest, actor_of, insist, needs
 from dbops.forms import AuditFilter, AuditPlace, ExportForm
 from dbops.models import AuditEvent
 from dbops.pages import audit_export
 from dbops.pages.audit import audit_page, event_page
-from dbops.pages.audit_query import SIZE_MOST, Cursor, Scope, Wanted, chunk, scope_of
+from dbops.pages.audit_query import SIZE_MOST, Cursor, Wanted, chunk, may_be_told
+from dbops.rights import Role, rights_now
 from dbops.transcript.threads import beside_the_loop
 from dbops.views.answers import too_many
 from dbops.views.places import Download, TooManyError
@@ -30,7 +30,7 @@ def audit(request: OpsRequest) -> HttpResponse:
     size, before, after = (place.cleaned_data[name] for name in ("size", "before", "after"))
     page = audit_page(
         Wanted(**form.wanted),
-        scope_of(request.role),
+        request.rights,
         size if size is not None else conf.knob("PAGE_SIZE"),
         Cursor.parse(before),
         Cursor.parse(after),
@@ -42,9 +42,9 @@ def audit(request: OpsRequest) -> HttpResponse:
 @require_GET
 @needs(Role.STAFF)
 def audit_event(request: OpsRequest, event_id: int) -> HttpResponse:
-    page = event_page(scope_of(request.role), event_id)
-    if page is None:
-        raise Http404
+    page = event_page(get_object_or_404(AuditEvent, may_be_told(request.rights), pk=event_id))
+    if page.target:
+        insist(request, page.target)
     return render(request, "pages/audit_event.html", {"page": page})
 
 
@@ -60,7 +60,7 @@ async def audit_export_file(request: OpsRequest) -> HttpResponseBase:
     wanted = Wanted(**{name: value for name, value in form.wanted.items() if name != "format"})
     own = await sync_to_async(record_export)(request, wanted, kind)
     who = request.user.pk, request.session.session_key or ""
-    parts = _file(wanted, scope_of(request.role), kind, Cursor.of(own), who)
+    parts = _file(wanted, kind, Cursor.of(own), who)
     try:
         download = Download(request.user.pk, parts)
     except TooManyError as error:
@@ -83,30 +83,25 @@ def record_export(request: OpsRequest, wanted: Wanted, kind: str) -> AuditEvent:
     )
 
 
-async def _file(
-    wanted: Wanted, scope: Scope, kind: str, behind: Cursor, who: tuple[int, str]
-) -> AsyncIterator[str]:
-    """No connection is held while a slow client takes what there is. Whether it still may have the rest is
-    looked at before each part of it."""
+async def _file(wanted: Wanted, kind: str, behind: Cursor, who: tuple[int, str]) -> AsyncIterator[str]:
+    """No connection is held while a slow client takes what there is. What it may see is looked at before each
+    part of it."""
     yield audit_export.head(kind)
     left = audit_export.MOST
-    for part in count():
-        if part and (await _roles_now([who]))[who] < Role.STAFF:
+    while left:
+        rights = (await _rights_now([who]))[who]
+        if rights.highest < Role.STAFF:
             yield audit_export.last_words(
                 kind, "you may not see this any more; the rest is not in this file."
             )
             return
-        some = (await _chunk(wanted, scope, behind))[:left]
+        some = (await _chunk(wanted, rights, behind))[:left]
         if not some:
             return
         yield audit_export.lines(kind, some)
         left, behind = left - len(some), Cursor.of(some[-1])
-        if not left:
-            yield audit_export.last_words(
-                kind, f"a file has {audit_export.MOST:,} events; ask for fewer days."
-            )
-            return
+    yield audit_export.last_words(kind, f"a file has {audit_export.MOST:,} events; ask for fewer days.")
 
 
 _chunk: Any = beside_the_loop(chunk)
-_roles_now = beside_the_loop(roles_now)
+_rights_now = beside_the_loop(rights_now)

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 from django.db import Error
 
 from dbops import conf, goodbye
-from dbops.access import Role, roles_now
 from dbops.models.away import is_away
+from dbops.rights import Rights, rights_now
 from dbops.transcript.broadcast import broadcasts
 from dbops.transcript.threads import beside_the_loop
 
@@ -24,7 +24,7 @@ class Viewer:
 
     user_id: int
     session_key: str
-    role: Role
+    rights: Rights
     bye: str = ""
     # What ends one that does not take what it is sent, a goodbye either.
     cut: Callable[[], object] = lambda: None
@@ -61,8 +61,8 @@ class Viewers:
 
     def why_too_many(self, viewer: Viewer) -> str:
         """ "" where it is not one too many. A browser opens six connections to a host by HTTP/1.1: where
-        streams have them all, no page loads; its tabs share their session. A person, or a script, may have any
-        number of sessions."""
+        streams have them all, no page loads; its tabs share their session. A person, or a script, may have
+        any number of sessions."""
         same = sum(other.session_key == viewer.session_key for other in self._open)
         theirs = sum(other.user_id == viewer.user_id for other in self._open)
         if same > conf.knob("STREAMS_PER_SESSION"):
@@ -81,9 +81,9 @@ class Viewers:
         for viewer in viewers:
             if viewer.bye:
                 viewer.cut()
-        roles = await _roles_now({viewer.who for viewer in viewers})
-        changed = (viewer for viewer in viewers if roles[viewer.who] != viewer.role)
-        self._send_off({viewer: _why(roles[viewer.who]) for viewer in changed})
+        rights = await _rights_now({viewer.who for viewer in viewers})
+        changed = (viewer for viewer in viewers if rights[viewer.who] != viewer.rights)
+        self._send_off({viewer: _why(rights[viewer.who]) for viewer in changed})
 
     async def _look_now_and_then(self) -> None:
         while True:
@@ -104,8 +104,8 @@ class Viewers:
             broadcasts().beat()
 
 
-def _why(role: Role) -> str:
-    return "your role is another one now" if role else "signed out"
+def _why(rights: Rights) -> str:
+    return "what you may do is something else now" if rights.highest else "signed out"
 
 
 @goodbye.when_told
@@ -113,7 +113,7 @@ def _say_goodbye() -> None:
     viewers().say_goodbye("opsdash is being restarted")
 
 
-_roles_now = beside_the_loop(roles_now)
+_rights_now = beside_the_loop(rights_now)
 _viewers: WeakKeyDictionary[asyncio.AbstractEventLoop, Viewers] = WeakKeyDictionary()
 
 

@@ -13,11 +13,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import Client, RequestFactory
 
 from dbops import launch
-from dbops.access import Role, check, client_address
+from dbops.access import check, client_address
 from dbops.declare import declare
 from dbops.execute import execute
 from dbops.models import AuditEvent, Job, Target
 from dbops.redaction import MASK
+from dbops.rights import Role
 from tests.integration.conftest import ALICE, PASSWORD, MakeDatabase, MakeTarget, default_of
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +107,8 @@ def test_behind_a_proxy_acts_and_configuration_name_the_person_s_address(
     client = Client(headers={"X-Forwarded-For": "192.0.2.9"})
     client.login(username="superuser", password=PASSWORD)
     client.post("/targets/shop/inspections/")
-    client.post("/admin/auth/group/add/", {"name": "more"})
+    no_grants = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
+    client.post("/admin/auth/group/add/", {"name": "more", **no_grants})
     addresses = dict(AuditEvent.objects.values_list("act", "address"))
     assert addresses == {"target.inspect": "192.0.2.9", "group.create": "192.0.2.9"}
 
@@ -184,6 +186,8 @@ def test_a_change_of_a_target_is_kept_field_by_field_and_its_secrets_only_as_cha
         "name": "shop", "label": "Store", "environment": "staging",
         "python": "/nowhere/python -X new-secret-1", "launcher": "manage.py",
         "queue": "jobs", "allow_migrate": "on", **rows,
+        "grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0,
+        "grants-0-group": Group.objects.get(name="viewers").pk, "grants-0-role": "staff",
         "variables-TOTAL_FORMS": 4, "variables-INITIAL_FORMS": 4,
         "variables-0-is_secret": "on", "variables-0-value": "new-secret-1",
         "variables-1-is_secret": "on", "variables-1-value": "",
@@ -195,11 +199,12 @@ def test_a_change_of_a_target_is_kept_field_by_field_and_its_secrets_only_as_cha
     event = AuditEvent.objects.get(act="target.change")
     assert event.target_id == target.pk
     assert event.before == {
-        "label": "Shop", "environment": "development", "python": ["/nowhere/python"],
+        "label": "Shop", "environment": "development", "python": ["/nowhere/python"], "granted": [],
         "variable TOKEN": "a secret", "variable GONE": "a secret", "variable URL": f"postgres://shop:{MASK}@db/shop",
     }  # fmt: skip
     assert event.after == {
         "label": "Store", "environment": "staging", "python": ["/nowhere/python", "-X", MASK],
+        "granted": ["staff to viewers"],
         "variable TOKEN": "another secret", "variable URL": f"postgres://shop:{MASK}@db/store",
     }  # fmt: skip
 
@@ -230,7 +235,7 @@ def test_who_got_which_role_and_that_a_password_changed_is_kept(people: dict[str
     assert (event.before, event.after) == ({"password": "a secret"}, {"password": "another secret"})
     assert client.post(f"/admin/auth/user/{viewer.pk}/delete/", {"post": "yes"}).status_code == 302
     event = AuditEvent.objects.get(act="user.delete")
-    assert event.before["username"] == "viewer" and event.after is None
+    assert event.before and event.before["username"] == "viewer" and event.after is None
 
 
 def test_what_a_declaration_changes_is_kept() -> None:
@@ -239,7 +244,11 @@ def test_what_a_declaration_changes_is_kept() -> None:
     declare("shop", told, ALICE)
     declare("shop", {**told, "label": "Shop", "env": {}, "secret_env": {"KEY": "canary-4712"}}, ALICE)
     first, second = AuditEvent.objects.order_by("pk")
-    assert (first.act, first.before, first.after["variable KEY"]) == ("target.create", None, "a secret")
+    assert first.after and (first.act, first.before, first.after["variable KEY"]) == (
+        "target.create",
+        None,
+        "a secret",
+    )
     assert second.before == {"label": "", "variable A": "1", "variable KEY": "a secret"}
     assert second.after == {"label": "Shop", "variable KEY": "another secret"}
     assert second.target_id == Target.objects.get().pk
@@ -259,7 +268,13 @@ def test_a_job_s_end_is_an_event_with_what_was_to_apply_before_and_after(blog: T
     asked = AuditEvent.objects.get(act="job.migrate")
     execute(started.pk, "w1")
     end = end_of(started)
-    assert (end.outcome, end.actor, end.address, end.target_id) == ("done", "alice", "192.0.2.1", blog.pk)
+    assert (end.outcome, end.actor, end.address, end.target_id) == (
+        "done",
+        "alice",
+        started.asked_from,
+        blog.pk,
+    )
+    assert asked.before and end.before and end.after
     assert asked.before["pending"] == end.before["pending"] == end.after["recorded"] != []
     assert end.after["pending"] == []
     started.refresh_from_db()
@@ -274,7 +289,7 @@ def test_a_job_that_its_worker_refused_is_a_refusal(blog: Target) -> None:
     execute(stale.pk, "w1")
     end = end_of(stale)
     assert (end.outcome, end.details["state"], end.details["error"]) == ("refused", "failed", "PlanChanged")
-    assert end.before["pending"] == end.after["pending"] != []
+    assert end.before and end.after and end.before["pending"] == end.after["pending"] != []
 
 
 def test_a_job_that_nobody_began_ends_with_its_cancel(make_job: Any) -> None:

@@ -5,18 +5,16 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dbops.access import shell_actor
 from dbops.documents import audit_document
 from dbops.exits import Exit
-from dbops.management.commands._shell import ShellCommand
+from dbops.management.commands._shell import PersonCommand
 from dbops.models import AuditEvent
 from dbops.pages import audit_export
-from dbops.pages.audit_query import SIZE_MOST, Cursor, Events, Scope, Wanted, chunks, matching, read
+from dbops.pages.audit_query import SIZE_MOST, Cursor, Events, Wanted, chunks, matching, read
+from dbops.rights import Role
 
-EVERYTHING = Scope(everything=True)
 
-
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "The audit trail, newest first: who did what to which target, from where, when, why."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,7 +39,9 @@ class Command(ShellCommand):
             "--before", type=_checked(_cursor), metavar="PLACE", help="go on where a page ended"
         )
 
-    def handle(self, **options: Any) -> None:
+    def perform(self, **options: Any) -> None:
+        if self.rights.highest < Role.STAFF:
+            self.refuse(Exit.REFUSED, f"{self.actor.name} is staff nowhere. Nothing was looked for.")
         names = ("q", "who", "act", "target", "job", "outcome", "since", "until")
         wanted = Wanted(**{name: options[name] for name in names})
         if any("\0" in str(value) for value in vars(wanted).values()):
@@ -49,7 +49,7 @@ class Command(ShellCommand):
         if options["format"] in audit_export.TYPES:
             self._export(wanted, options["format"])
         else:
-            events = read(matching(wanted, EVERYTHING), options["size"], options["before"], None)
+            events = read(matching(wanted, self.rights), options["size"], options["before"], None)
             self._page(events, options["format"])
 
     def _page(self, events: Events, kind: str) -> None:
@@ -69,9 +69,9 @@ class Command(ShellCommand):
             self.tell(f"More: --before {events.older}")
 
     def _export(self, wanted: Wanted, kind: str) -> None:
-        own = AuditEvent.objects.record("audit.export", shell_actor(), format=kind, filters=wanted.document())
+        own = AuditEvent.objects.record("audit.export", self.actor, format=kind, filters=wanted.document())
         self.stdout.write(audit_export.head(kind), ending="")
-        for some in chunks(wanted, EVERYTHING, Cursor.of(own), audit_export.MOST):
+        for some in chunks(wanted, self.rights, Cursor.of(own), audit_export.MOST):
             self.stdout.write(audit_export.lines(kind, some), ending="")
 
 

@@ -17,7 +17,7 @@ ALTER TABLE dbops_auditevent ALTER COLUMN target_id TYPE bigint USING pg_temp.ta
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0016_transcripts"),
+        ("dbops", "0017_grants"),
     ]
 
     operations = [
