@@ -41,7 +41,9 @@ def seen_by(rights: Rights) -> Q:
 
 def may_be_told(rights: Rights) -> Q:
     """That there is such an event: also to those who see its target and are not staff there."""
-    return seen_by(rights) | (Q(target_id__in=rights.targets.values("pk")) if rights.there else Q(pk=None))
+    seen = [target_id for target_id, role in rights.there if role >= Role.VIEWER]
+    where = seen_by(rights)
+    return where | Q(target_id__in=seen) if where and seen else where
 
 
 @dataclass(frozen=True)

@@ -481,7 +481,7 @@ def test_staff_resolves_a_lost_job_with_a_reason(
     )
     assert (job.state, job.outcome, job.version > version) == ("failed", outcome, True)
     assert [step.state for step in job.steps.order_by("position")] == ["failed", "skipped"]
-    event = AuditEvent.objects.get()
+    event = AuditEvent.objects.get(act="job.resolve")
     assert (event.act, event.actor, event.target, event.job_id, event.reason) == (
         "job.resolve", "staff", "shop/default", job.pk, "looked: no session is left",
     )  # fmt: skip
