@@ -324,6 +324,7 @@ def test_a_session_gets_a_new_key_when_somebody_signs_in(people: dict[str, User]
 
 def test_no_file_is_taken_anywhere(people: dict[str, User], job: Job) -> None:
     superuser = signed_in("superuser", enforce_csrf_checks=True)
+    superuser.get("/")
     plan_of(job)
     event_of(job)
     before = contents()
@@ -397,7 +398,8 @@ def _hear(event: str, arguments: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/jobs/{}/", "/jobs/{}/lines/?from=1&to=2", "/jobs/{}/search/?q=x", "/jobs/{}/stream/",
-     "/jobs/{}/again/", "/targets/shop/databases/default/plans/{}/", "/audit/{}/", "/jobs/1/sessions/{}/termination/"],
+     "/jobs/{}/again/", "/targets/shop/databases/default/plans/{}/", "/audit/{}/",
+     "/jobs/1/sessions/{}/termination/"],
 )  # fmt: skip
 def test_a_number_that_no_row_can_have_is_not_found(
     superuser: Client, job: Job, path: str, number: Any
