@@ -21,7 +21,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
-from dbops import conf
+from dbops import conf, confirming
 from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -93,36 +93,41 @@ def _role_in_session(user: User | None, session: Session | None) -> Role:
     return role_of(user) if is_theirs and constant_time_compare(hash_then, hash_now) else Role.NOBODY
 
 
-def needs(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The view runs for people with this role or a higher one; others get a 403 that says what is missing."""
+def needs(role: Role, *, confirmed: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The view runs for people with this role or a higher one; others get a 403 that says what is missing.
+
+    Where it is `confirmed`, or needs staff, what it changes is done only for people who said a moment ago who
+    they are."""
+    confirmed = confirmed or role >= Role.STAFF
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        guarded = _guard_async(view, role) if iscoroutinefunction(view) else _guard(view, role)
+        guarded = (_guard_async if iscoroutinefunction(view) else _guard)(view, role, confirmed)
         guarded.needed_role = role  # type: ignore[attr-defined]
+        guarded.needs_confirmation = confirmed  # type: ignore[attr-defined]
         return guarded
 
     return decorate
 
 
-def _guard(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+def _guard(view: Callable[..., Any], role: Role, confirmed: bool) -> Callable[..., Any]:
     @wraps(view)
     def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
-        check(request, role)
+        check(request, role, confirmed=confirmed)
         return view(request, *args, **kwargs)
 
     return guarded
 
 
-def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+def _guard_async(view: Callable[..., Any], role: Role, confirmed: bool) -> Callable[..., Any]:
     @wraps(view)
     async def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
-        await sync_to_async(check)(request, role)
+        await sync_to_async(check)(request, role, confirmed=confirmed)
         return await view(request, *args, **kwargs)
 
     return guarded
 
 
-def check(request: OpsRequest, role: Role) -> None:
+def check(request: OpsRequest, role: Role, *, confirmed: bool = False) -> None:
     request.role = role_of(request.user)
     if request.role < role:
         if request.method not in SAFE_METHODS:
@@ -132,6 +137,8 @@ def check(request: OpsRequest, role: Role) -> None:
             f"{request.role.word if request.role else 'without a role'}. "
             "Nothing was done. Ask a superuser for the role if you need it."
         )
+    if confirmed and request.method not in SAFE_METHODS:
+        confirming.require(request)
 
 
 def _audit_refusal(request: OpsRequest, role: Role) -> None:

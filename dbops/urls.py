@@ -1,7 +1,7 @@
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
 from dbops.views import (
+    account,
     again,
     compare,
     graph,
@@ -9,9 +9,11 @@ from dbops.views import (
     makemigrations,
     overview,
     plans,
+    provider,
     remedies,
     resolution,
     sessions,
+    signing,
     streams,
     targets,
     workers,
@@ -62,6 +64,17 @@ urlpatterns = [
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
     path("workers/", workers.workers, name="workers"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", signing.SignIn.as_view(), name="login"),
+    path("login/code/", signing.code, name="mfa_authenticate"),
+    path("login/provider/", provider.provider_sign_in, name="provider_sign_in"),
+    path("login/provider/back/", provider.provider_back, name="provider_back"),
+    path("logout/", signing.sign_out, name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/sessions/", account.own_sessions, name="own_sessions"),
+    path("account/password/", account.password, name="password"),
+    path("account/second-factor/", account.second_factor, name="second_factor"),
+    path("account/second-factor/off/", account.second_factor_off, name="second_factor_off"),
+    path("account/recovery-codes/", account.recovery_codes, name="recovery_codes"),
+    path("account/confirmation/", account.confirmation, name="confirmation"),
+    path("account/confirmation/provider/", provider.provider_confirmation, name="provider_confirmation"),
 ]

@@ -4,6 +4,7 @@ from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.plan import Plan
 from dbops.models.probe import Probe
+from dbops.models.signin import Identity, SignIn
 from dbops.models.snapshot import Snapshot
 from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
@@ -13,6 +14,7 @@ from dbops.models.worker import Worker
 
 __all__ = [
     "AuditEvent",
+    "Identity",
     "Inspection",
     "Job",
     "MigrationSource",
@@ -20,6 +22,7 @@ __all__ = [
     "Probe",
     "SeenMigration",
     "SessionEnding",
+    "SignIn",
     "Snapshot",
     "Step",
     "Target",
