@@ -30,6 +30,9 @@ class CodeForm(forms.Form):
     code = forms.CharField(label="Code", max_length=20, widget=CODE)
     factor: Authenticator | None = None
 
+    def clean_code(self) -> str:
+        return str(self.cleaned_data["code"]).replace(" ", "")
+
 
 class PasswordForm(forms.Form):
     password = forms.CharField(

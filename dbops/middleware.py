@@ -57,8 +57,8 @@ class SignedInMiddleware(LoginRequiredMiddleware):
             return self.handle_no_permission(request, view_func)
         if not may_without_second_factor(view_func) and factors.is_lacking(request.user):
             return elsewhere(request, reverse("second_factor"))
-        if request.method not in SAFE_METHODS and is_of_admin(request):
-            confirming.require(request)
+        if is_change_by_admin(request) and not confirming.is_recent(request):
+            return ask_to_confirm(request)
         return None
 
     def process_exception(self, request: HttpRequest, problem: Exception) -> HttpResponse | None:
@@ -83,8 +83,9 @@ def may_without_second_factor(view: Any) -> bool:
     return getattr(view, "without_second_factor", False)
 
 
-def is_of_admin(request: HttpRequest) -> bool:
-    return request.resolver_match is not None and "admin" in request.resolver_match.app_names
+def is_change_by_admin(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return request.method not in SAFE_METHODS and match is not None and "admin" in match.app_names
 
 
 def asks_by_itself(request: HttpRequest) -> bool:

@@ -268,6 +268,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = DBOPS["REAUTH_S"]
 MFA_ADAPTER = "dbops.signing.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+# Steps of 30 s that a phone's clock may be off.
+MFA_TOTP_TOLERANCE = 1
 # dbops.confirming asks, before any of its views.
 MFA_REAUTHENTICATION_REQUIRED = False
 MFA_ALLOW_UNVERIFIED_EMAIL = True

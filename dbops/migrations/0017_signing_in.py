@@ -16,36 +16,60 @@ CREATE INDEX dbops_cache_expires ON dbops_cache (expires);
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('dbops', '0016_transcripts'),
-        ('sessions', '0001_initial'),
+        ("dbops", "0016_transcripts"),
+        ("sessions", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SignIn',
+            name="SignIn",
             fields=[
-                ('session', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, serialize=False, to='sessions.session')),
-                ('address', models.CharField(blank=True, max_length=100)),
-                ('browser', models.CharField(blank=True, max_length=300)),
-                ('since', models.DateTimeField(auto_now_add=True)),
-                ('seen_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                (
+                    "session",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        serialize=False,
+                        to="sessions.session",
+                    ),
+                ),
+                ("address", models.CharField(blank=True, max_length=100)),
+                ("browser", models.CharField(blank=True, max_length=300)),
+                ("since", models.DateTimeField(auto_now_add=True)),
+                ("seen_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Identity',
+            name="Identity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('issuer', models.TextField()),
-                ('subject', models.TextField()),
-                ('since', models.DateTimeField(auto_now_add=True)),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("issuer", models.TextField()),
+                ("subject", models.TextField()),
+                ("since", models.DateTimeField(auto_now_add=True)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('issuer', 'subject'), name='one_person_a_subject')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("issuer", "subject"), name="one_person_a_subject")
+                ],
             },
         ),
         migrations.RunSQL(COUNTERS, "DROP TABLE dbops_cache"),

@@ -32,7 +32,7 @@ def codes_left(user: User) -> int:
 def whose_code(user: User, code: str) -> Authenticator | None:
     """The factor that this code is right for; a code is right once."""
     found = Authenticator.objects.filter(user=user).order_by("-type")
-    return next((each for each in found if each.wrap().validate_code(code.replace(" ", ""))), None)
+    return next((each for each in found if each.wrap().validate_code(code)), None)
 
 
 @transaction.atomic

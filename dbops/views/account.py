@@ -117,14 +117,15 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     if not limits.may_try(request, limits.key_of_codes(request.user)):
         form.add_error(None, limits.WAIT)
         return _set_up(request, form, secret, 429)
-    if not validate_totp_code(secret, form.cleaned_data["code"].replace(" ", "")):
+    if not validate_totp_code(secret, form.cleaned_data["code"]):
         form.add_error(
             "code", "This code is not right. A new one comes every 30 seconds; is the phone's clock right?"
         )
         return _set_up(request, form, secret, 422)
     limits.forgive(request)
     form.secret = secret  # type: ignore[attr-defined]
-    _, codes = activate_totp(request, form)
+    factor, codes = activate_totp(request, form)
+    factor.wrap().validate_code(form.cleaned_data["code"])  # it is used by this
     del request.session[UNPROVEN]
     trail.record("second_factor.on", request, request.user)
     return _codes(request, codes, "The second factor is on.")
