@@ -22,6 +22,8 @@ PATIENCE_S = 5
 SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 # How far their clock may be ahead of or behind ours.
 LEEWAY_S = 60
+# OpenID Connect Core, 2: no longer than this.
+SUBJECT_CHARACTERS = 255
 UNDER_WAY = "single_sign_on"
 
 
@@ -56,13 +58,15 @@ def come_back(request: HttpRequest) -> Mapping[str, Any]:
             told = dict(client.userinfo(token=token))
             if told.get("sub") == claims["sub"]:
                 claims = {**told, **claims}
+    if not 0 < len(str(claims["sub"])) <= SUBJECT_CHARACTERS:
+        raise ProviderError(UNPROVEN)
     return claims
 
 
 def require_fresh(claims: Mapping[str, Any]) -> None:
     """They signed in there a moment ago; a provider that does not say when proves nothing."""
     at = claims.get("auth_time")
-    if not isinstance(at, int) or clock.now().timestamp() - at > conf.knob("REAUTH_S") + LEEWAY_S:
+    if type(at) is not int or clock.now().timestamp() - at > conf.knob("REAUTH_S") + LEEWAY_S:
         raise NotFreshError("It did not say that you have just signed in there.")
 
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
@@ -11,11 +10,11 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.dispatch import receiver
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
 
 from dbops import conf, confirming
 from dbops.access import client_address
 from dbops.models import SignIn, clock
+from dbops.rights import is_theirs
 
 # A session that is used is written down as seen this often; by each web process, which remembers it.
 SEEN_ANEW_S = 60.0
@@ -35,31 +34,21 @@ def keep(request: HttpRequest, user: User, since: SignIn | None = None) -> None:
     if not request.session.session_key:
         request.session.save()
     key = request.session.session_key or ""
-    row = SignIn(
-        session_id=key,
-        user=user,
-        address=client_address(request),
-        browser=request.headers.get("User-Agent", "")[:300],
-    )
-    row.save()
+    known = {
+        "user": user,
+        "address": client_address(request),
+        "browser": request.headers.get("User-Agent", "")[:300],
+    }
+    SignIn.objects.update_or_create(pk=key, defaults=known)
     if since:
         SignIn.objects.filter(pk=key).update(since=since.since)
     _remember(key)
 
 
 def of(user: User) -> list[SignIn]:
-    """Those that still let somebody in, the newest first."""
+    """Those that still let somebody in, the newest first; a changed password ends others, and no row goes."""
     rows = SignIn.objects.filter(user=user, session__expire_date__gt=Now()).select_related("session")
-    return [row for row in rows.order_by("-since") if _lets_in(row.session, user)]
-
-
-def _lets_in(session: Session, user: User) -> bool:
-    """A changed password ends all others without any row going."""
-    known = session.get_decoded()
-    then = str(known.get(HASH_SESSION_KEY, ""))
-    return str(known.get(SESSION_KEY)) == str(user.pk) and constant_time_compare(
-        then, user.get_session_auth_hash()
-    )
+    return [row for row in rows.order_by("-since") if is_theirs(row.session, user)]
 
 
 def end(user: User, *, key: str = "", but: str = "") -> int:

@@ -11,7 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from dbops import conf, confirming
-from dbops.access import OpsRequest, Role, needs, role_of
+from dbops.access import OpsRequest, Role, needs
+from dbops.rights import rights_of
 from dbops.signing import people, provider, trail
 from dbops.views.account import confirmed
 from dbops.views.marks import without_second_factor
@@ -81,7 +82,7 @@ def _sign_in(request: HttpRequest, claims: provider.Mapping[str, object], to: st
         return _failed(request, provider.ProviderError("Your account here is switched off."))
     record_authentication(request, user, method=METHOD)
     response: HttpResponse = perform_login(request, Login(user=user, redirect_url=to))
-    if not role_of(user):
+    if not rights_of(user).highest:
         messages.warning(request, _without_role())
     return response
 

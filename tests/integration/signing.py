@@ -11,6 +11,8 @@ from dbops import confirming
 from tests.integration.conftest import PASSWORD
 
 PERIOD_S = 30
+# A new group as the admin's form sends it.
+GROUP = {"name": "mine", "grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
 
 
 def next_code(secret: str) -> str:

@@ -12,7 +12,7 @@ from dbops import confirming
 from dbops.access import Role
 from dbops.models import AuditEvent, Job
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import grow_old, next_code, set_up, signed_in
+from tests.integration.signing import GROUP, grow_old, next_code, set_up, signed_in
 from tests.integration.test_doors import EXPECTED, ours
 
 pytestmark = pytest.mark.django_db
@@ -129,12 +129,12 @@ def test_the_configuration_is_not_changed_without_one(people: dict[str, User], p
     client = signed_in("superuser")
     grow_old(client)
     before = rows()
-    answer = client.post(path, {"name": "mine"}, headers={"Referer": f"http://testserver{path}"})
+    answer = client.post(path, GROUP, headers={"Referer": f"http://testserver{path}"})
     assert answer["Location"].startswith("/account/confirmation/")
     assert rows() == before
     assert client.get("/admin/auth/group/add/").status_code == 200
     client.post("/account/confirmation/", {"password": PASSWORD})
-    client.post("/admin/auth/group/add/", {"name": "mine"})
+    client.post("/admin/auth/group/add/", GROUP)
     assert Group.objects.filter(name="mine").exists()
 
 

@@ -9,8 +9,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import F
 from django.test import Client
 
-from dbops.access import Role, roles_now
 from dbops.models import AuditEvent, SignIn
+from dbops.rights import Role, rights_now
 from dbops.signing import sessions
 from dbops.views.account import name_of
 from tests.integration.conftest import PASSWORD
@@ -31,7 +31,7 @@ def name_at(client: Client) -> str:
 
 
 def role_at(client: Client, person: User) -> Role:
-    return roles_now([(person.pk, key_of(client))])[(person.pk, key_of(client))]
+    return rights_now([(person.pk, key_of(client))])[(person.pk, key_of(client))].highest
 
 
 def at(address: str, browser: str) -> Client:

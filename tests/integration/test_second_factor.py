@@ -15,7 +15,7 @@ from django.urls import reverse
 from dbops import sealing
 from dbops.models import AuditEvent, Job
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import grow_old, is_in, next_code, set_up, signed_in, type_password
+from tests.integration.signing import GROUP, grow_old, is_in, next_code, set_up, signed_in, type_password
 
 pytestmark = pytest.mark.django_db
 
@@ -173,7 +173,7 @@ def test_who_must_have_one_can_do_nothing_else_before(
     assert stream.status_code == 403
     assert client.get("/", headers={"HX-Request": "true"})["HX-Redirect"] == there
     assert client.post(reverse("cancellation", args=[job.pk]))["Location"] == there
-    assert client.post("/admin/auth/group/add/", {"name": "mine"})["Location"] == there
+    assert client.post("/admin/auth/group/add/", GROUP)["Location"] == there
     job.refresh_from_db()
     assert job.state == "queued"
     assert client.get("/account/").status_code == 200

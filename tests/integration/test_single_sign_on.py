@@ -12,7 +12,7 @@ from django.test import Client
 
 from dbops import conf, confirming
 from dbops.models import AuditEvent, Identity
-from tests.integration.signing import grow_old, is_in, next_code, set_up, type_password
+from tests.integration.signing import GROUP, grow_old, is_in, next_code, set_up, type_password
 from tests.provider.process import CLIENT, PASSWORD, Provider, provider
 
 pytestmark = pytest.mark.django_db
@@ -224,7 +224,7 @@ def test_who_is_switched_off_here_does_not_come_in(there: Provider) -> None:
         {"sub": None},
         {"sub": ""},
         {"sub": "x" * 300},
-        {"nonce": None},
+        {"nonce": ""},
         {"forged": True},
     ],
     ids=str,
@@ -300,14 +300,14 @@ def test_a_person_confirms_through_the_provider_which_asks_anew(there: Provider)
     browser = Browser()
     browser.sign_in()
     grow_old(browser.here)
-    answer = browser.here.post("/admin/auth/group/add/", {"name": "x"})
+    answer = browser.here.post("/admin/auth/group/add/", GROUP)
     page = browser.here.get(answer["Location"]).content.decode()
     assert "Confirm with The Provider" in page and "Confirm by password" not in page
     place = browser.leave("/account/confirmation/provider/", next="/admin/")
     assert parse_qs(urlsplit(place).query)["prompt"] == ["login"]
     assert browser.come_back(browser.sign_in_there(place))["Location"] == "/admin/"
-    browser.here.post("/admin/auth/group/add/", {"name": "x"})
-    assert Group.objects.filter(name="x").exists()
+    browser.here.post("/admin/auth/group/add/", GROUP)
+    assert Group.objects.filter(name="mine").exists()
 
 
 @pytest.mark.parametrize("auth_time", [None, 1000, "now", True])

@@ -10,7 +10,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 DBOPS = ROOT / "dbops"
 
-FOUNDATION = {"conf", "models", "sealing", "redaction", "plain"}
+FOUNDATION = {"conf", "models", "rights", "sealing", "redaction", "plain"}
 # Room: the rooms of dbops that it may import. What is not listed may not be imported.
 ARROWS: dict[str, set[str]] = {
     "agent": set(),
@@ -19,6 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "redaction": set(),
     "plain": set(),
     "models": {"conf", "sealing"},
+    "rights": {"models"},
     "postgres": FOUNDATION,
     "target": FOUNDATION,
     "inspection": FOUNDATION | {"target", "postgres"},

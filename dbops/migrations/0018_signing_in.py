@@ -17,7 +17,7 @@ CREATE INDEX dbops_cache_expires ON dbops_cache (expires);
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dbops", "0016_transcripts"),
+        ("dbops", "0017_grants"),
         ("sessions", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
