@@ -11,7 +11,7 @@ NOBODY, STAFF, EVERYBODY = range(3)
 
 
 def has(user: User) -> bool:
-    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+    return bool(Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists())
 
 
 def is_required(user: User) -> bool:
@@ -39,4 +39,4 @@ def whose_code(user: User, code: str) -> Authenticator | None:
 def reset(user: User) -> int:
     """For a lost phone: neither it nor any code is worth anything now, and nobody stays signed in."""
     Session.objects.filter(signin__user=user).delete()
-    return Authenticator.objects.filter(user=user).delete()[0]
+    return int(Authenticator.objects.filter(user=user).delete()[0])

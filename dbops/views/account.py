@@ -20,9 +20,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dbops import conf, confirming, sealing
-from dbops.access import OpsRequest, Role, needs
+from dbops.access import OpsRequest, needs
 from dbops.forms_signing import CodeForm, PasswordForm
 from dbops.models import Identity, SignIn
+from dbops.rights import Role
 from dbops.signing import factors, limits, sessions, trail
 from dbops.views.marks import without_second_factor
 from dbops.views.signing import check_code

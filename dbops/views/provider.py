@@ -1,5 +1,8 @@
 """Signing in, and confirming that it is oneself, through the provider of single sign-on."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from django.contrib import messages
@@ -11,8 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from dbops import conf, confirming
-from dbops.access import OpsRequest, Role, needs
-from dbops.rights import rights_of
+from dbops.access import OpsRequest, needs
+from dbops.rights import Role, rights_of
 from dbops.signing import people, provider, trail
 from dbops.views.account import confirmed
 from dbops.views.marks import without_second_factor
@@ -67,7 +70,7 @@ def provider_back(request: HttpRequest) -> HttpResponse:
     return _sign_in(request, claims, under_way.get("next", "/"))
 
 
-def _confirm(request: HttpRequest, claims: provider.Mapping[str, object], to: str) -> HttpResponse:
+def _confirm(request: HttpRequest, claims: Mapping[str, Any], to: str) -> HttpResponse:
     provider.require_fresh(claims)
     user = people.known(claims)
     if user is None or user != request.user:
@@ -75,7 +78,7 @@ def _confirm(request: HttpRequest, claims: provider.Mapping[str, object], to: st
     return confirmed(request, by=METHOD, to=to)  # type: ignore[arg-type]
 
 
-def _sign_in(request: HttpRequest, claims: provider.Mapping[str, object], to: str) -> HttpResponse:
+def _sign_in(request: HttpRequest, claims: Mapping[str, Any], to: str) -> HttpResponse:
     user = people.welcome(request, claims)
     if not user.is_active:
         trail.failed(request, user.get_username(), by=METHOD)

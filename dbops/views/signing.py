@@ -51,7 +51,7 @@ class SignIn(LoginView):
 @login_not_required
 @sensitive_post_parameters("code")
 @require_http_methods(["GET", "POST"])
-@login_stage_required(stage=AuthenticateStage.key, redirect_urlname="login")
+@login_stage_required(stage=AuthenticateStage.key, redirect_urlname="login")  # type: ignore[untyped-decorator]
 def code(request: HttpRequest) -> HttpResponse:
     """The password was right a moment ago; nobody is signed in yet."""
     stage = request._login_stage  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ def next_code(secret: str) -> str:
 
 
 def code_of(secret: str, steps: int = 0) -> str:
-    return format_hotp_value(hotp_value(secret.replace(" ", ""), int(time.time()) // PERIOD_S + steps))
+    return str(format_hotp_value(hotp_value(secret.replace(" ", ""), int(time.time()) // PERIOD_S + steps)))
 
 
 def type_password(client: Client, name: str, password: str = PASSWORD, *, next: str = "", **more: Any) -> Any:  # noqa: A002

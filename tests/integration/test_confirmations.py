@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from dbops import confirming
-from dbops.access import Role
 from dbops.models import AuditEvent, Job
+from dbops.rights import Role
 from tests.integration.conftest import PASSWORD
 from tests.integration.signing import GROUP, grow_old, next_code, set_up, signed_in
 from tests.integration.test_doors import EXPECTED, ours
@@ -34,7 +34,7 @@ def url_of(name: str, job: Job) -> str:
 
 def rows() -> list[Any]:
     models = [Job, AuditEvent, User, Group]
-    return [list(model._default_manager.order_by("pk").values()) for model in models]  # type: ignore[attr-defined]
+    return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
 def test_every_view_that_needs_staff_needs_a_confirmation_by_itself() -> None:
