@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
-from dbops import conf
+from dbops import conf, confirming
 from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
 from dbops.models.job import SHELL
 from dbops.rights import ALL, NONE, Rights, Role, rights_of
@@ -46,39 +46,46 @@ class Actor:
     rights: Rights
 
 
-def needs(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def needs(role: Role, *, confirmed: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The view runs for people with this role or a higher one on what it is about; others get a 403 that
-    says what is missing. It gets its target, job or plan from the functions below, which look at both."""
+    says what is missing. It gets its target, job or plan from the functions below, which look at both.
+
+    Where it is `confirmed`, or needs staff, what it changes is done only for people who said a moment ago who
+    they are."""
+    confirmed = confirmed or role >= Role.STAFF
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        guarded = _guard_async(view, role) if iscoroutinefunction(view) else _guard(view, role)
+        guarded = (_guard_async if iscoroutinefunction(view) else _guard)(view, role, confirmed)
         guarded.needed_role = role  # type: ignore[attr-defined]
+        guarded.needs_confirmation = confirmed  # type: ignore[attr-defined]
         return guarded
 
     return decorate
 
 
-def _guard(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+def _guard(view: Callable[..., Any], role: Role, confirmed: bool) -> Callable[..., Any]:
     @wraps(view)
     def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
-        check(request, role)
+        check(request, role, confirmed=confirmed)
         return view(request, *args, **kwargs)
 
     return guarded
 
 
-def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
+def _guard_async(view: Callable[..., Any], role: Role, confirmed: bool) -> Callable[..., Any]:
     @wraps(view)
     async def guarded(request: OpsRequest, *args: Any, **kwargs: Any) -> Any:
-        await sync_to_async(check)(request, role)
+        await sync_to_async(check)(request, role, confirmed=confirmed)
         return await view(request, *args, **kwargs)
 
     return guarded
 
 
-def check(request: OpsRequest, role: Role) -> None:
+def check(request: OpsRequest, role: Role, *, confirmed: bool = False) -> None:
     request.rights, request.needed = rights_of(request.user), role
     _let_in(request, request.rights.highest)
+    if confirmed and request.method not in SAFE_METHODS:
+        confirming.require(request)
 
 
 def _let_in(request: OpsRequest, role: Role, target: Target | None = None) -> None:

@@ -3,6 +3,8 @@ edited there."""
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -160,6 +162,8 @@ class AuditedGroupAdmin(Audited, GroupAdmin):
     inlines = [GrantInline]
 
 
+# Nothing of them is edited by hand: secrets of second factors, and addresses that nothing here uses.
+admin.site.unregister([Authenticator, EmailAddress])
 admin.site.unregister([User, Group])
 admin.site.register(User, AuditedUserAdmin)
 admin.site.register(Group, AuditedGroupAdmin)

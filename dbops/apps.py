@@ -9,3 +9,5 @@ class DbopsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("dbops.checks")
+        # Hears that somebody signs in.
+        import_module("dbops.signing.sessions")

@@ -5,7 +5,7 @@ boot. This module is the only reader of settings inside dbops: `conf.knob("LOCK_
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
@@ -94,8 +94,38 @@ KNOBS: tuple[Knob, ...] = (
         "how long opsdash's own database may work on one statement of a page",
     ),
     Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
+    Knob(
+        "SESSION_IDLE_MINUTES", 0, 0, "minutes", "a login that nobody uses ends after this long; 0 is never"
+    ),
+    Knob("REAUTH_S", 300, 1, "seconds", "dangerous acts need a confirmation that is not older than this"),
+    Knob(
+        "REQUIRE_SECOND_FACTOR",
+        0,
+        0,
+        "0, 1 or 2",
+        "who must have a second factor: 0 nobody, 1 staff and superusers, 2 everybody",
+    ),
+    Knob("SIGN_IN_TRIES", 5, 1, "failures", "of one name (or of one person's codes) before it must wait"),
+    Knob("SIGN_IN_TRIES_ADDRESS", 20, 1, "failures", "from one address before it must wait"),
+    Knob("SIGN_IN_WAIT_S", 300, 1, "seconds", "how long failed sign-ins are counted"),
     Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),
 )
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Single sign-on by OpenID Connect (OPSDASH_OIDC_...)."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    name: str
+    claim: str
+    scopes: str
+    # A role, or the name of a group here -> the provider's groups that give it.
+    roles: Mapping[str, frozenset[str]]
+    groups: Mapping[str, frozenset[str]]
+
 
 DEFAULTS: Mapping[str, int] = {knob.name: knob.default for knob in KNOBS}
 
@@ -103,6 +133,12 @@ DEFAULTS: Mapping[str, int] = {knob.name: knob.default for knob in KNOBS}
 def knob(name: str) -> int:
     """The value of a knob, in the unit that KNOBS gives for it."""
     return int(settings.DBOPS[name])
+
+
+def provider() -> Provider | None:
+    """None: people sign in by name and password only."""
+    found: Provider | None = settings.SIGN_ON
+    return found
 
 
 def redis_url() -> str:

@@ -3,17 +3,12 @@
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any
-from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
-from django.utils.http import url_has_allowed_host_and_scheme
-from django_htmx.http import HttpResponseClientRedirect
 
 from dbops.access import SAFE_METHODS, audit_refusal
 
@@ -134,27 +129,3 @@ def livez(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest],
 
 def alive() -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
-
-
-class SignedInMiddleware(LoginRequiredMiddleware):
-    """Every URL refuses anonymous use unless its view says otherwise (login_not_required).
-
-    Signed out in the middle: htmx and streams must not swap a login page into a part of the page.
-    """
-
-    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> Any:
-        if "text/event-stream" in request.headers.get("Accept", ""):
-            return HttpResponse("Signed out. Sign in again to go on.", status=401, content_type="text/plain")
-        if getattr(request, "htmx", False):
-            return HttpResponseClientRedirect(redirect_to_login("/").url)
-        if request.method not in ("GET", "HEAD"):
-            # The act was not done and cannot be done by coming back to its address.
-            return redirect_to_login(_page_of(request))
-        return super().handle_no_permission(request, view_func)
-
-
-def _page_of(request: HttpRequest) -> str:
-    """The page that the form stood on, if it is one of ours."""
-    referer = request.headers.get("Referer", "")
-    ours = url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure())
-    return urlsplit(referer).path or "/" if ours else "/"

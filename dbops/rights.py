@@ -125,7 +125,7 @@ def rights_now(people: Collection[tuple[int, str]]) -> dict[tuple[int, str], Rig
     sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=Now()).in_bulk()
     return {
         (user_id, key): _rights(user, memberships[user_id])
-        if (user := users.get(user_id)) and _is_theirs(sessions.get(key), user)
+        if (user := users.get(user_id)) and is_theirs(sessions.get(key), user)
         else NONE
         for user_id, key in people
     }
@@ -139,7 +139,7 @@ def _memberships(user_ids: Collection[int]) -> dict[int, list[Membership]]:
     return found
 
 
-def _is_theirs(session: Session | None, user: User) -> bool:
+def is_theirs(session: Session | None, user: User) -> bool:
     if session is None:
         return False
     known = session.get_decoded()

@@ -18,6 +18,7 @@ from dbops import conf, execute, inspection, loss
 from dbops.broker import waiting
 from dbops.inspection import refresh, snapshots
 from dbops.models import Job, Plan, Snapshot, Target
+from dbops.signing import counters, sessions
 from dbops.transcript import retention
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,12 @@ def sweep_transcripts() -> None:
     """Some of them; behind what waits in the queue the next ones. Without a broker the next hour goes on."""
     if retention.sweep():
         sweep_transcripts.apply_async((), queue="inspect", retry=False, priority=PRIORITY_OF_INSPECTION)
+
+
+@shared_task(name="dbops.sweep_sessions", ignore_result=True)
+def sweep_sessions() -> None:
+    sessions.sweep()
+    counters.sweep()
 
 
 def inspect_queue(target: Target) -> str:

@@ -1,7 +1,7 @@
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
 from dbops.views import (
+    account,
     again,
     audit,
     compare,
@@ -10,9 +10,11 @@ from dbops.views import (
     makemigrations,
     overview,
     plans,
+    provider,
     remedies,
     resolution,
     sessions,
+    signing,
     streams,
     targets,
     workers,
@@ -66,6 +68,17 @@ urlpatterns = [
     path("audit/<int:event_id>/", audit.audit_event, name="audit_event"),
     path("audit/export/", audit.audit_export_file, name="audit_export"),
     path("workers/", workers.workers, name="workers"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", signing.SignIn.as_view(), name="login"),
+    path("login/code/", signing.code, name="mfa_authenticate"),
+    path("login/provider/", provider.provider_sign_in, name="provider_sign_in"),
+    path("login/provider/back/", provider.provider_back, name="provider_back"),
+    path("logout/", signing.sign_out, name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/sessions/", account.own_sessions, name="own_sessions"),
+    path("account/password/", account.password, name="password"),
+    path("account/second-factor/", account.second_factor, name="second_factor"),
+    path("account/second-factor/off/", account.second_factor_off, name="second_factor_off"),
+    path("account/recovery-codes/", account.recovery_codes, name="recovery_codes"),
+    path("account/confirmation/", account.confirmation, name="confirmation"),
+    path("account/confirmation/provider/", provider.provider_confirmation, name="provider_confirmation"),
 ]

@@ -3,14 +3,16 @@
 import difflib
 import hashlib
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
-from dbops.conf import KNOBS
+from dbops.conf import KNOBS, Provider
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -25,6 +27,17 @@ NAMES = {
     "OPSDASH_DB_POOL_MAX",
     "OPSDASH_LOG_LEVEL",
     "OPSDASH_TARGETS_FILE",
+    "OPSDASH_OIDC_ISSUER",
+    "OPSDASH_OIDC_CLIENT_ID",
+    "OPSDASH_OIDC_CLIENT_SECRET",
+    "OPSDASH_OIDC_NAME",
+    "OPSDASH_OIDC_SCOPES",
+    "OPSDASH_OIDC_CLAIM",
+    "OPSDASH_OIDC_VIEWERS",
+    "OPSDASH_OIDC_OPERATORS",
+    "OPSDASH_OIDC_STAFF",
+    "OPSDASH_OIDC_SUPERUSERS",
+    "OPSDASH_OIDC_GROUPS",
 } | {f"OPSDASH_{knob.name}" for knob in KNOBS}
 # Read by `make run` and by the tests, not by this module.
 FOREIGN_PREFIXES = ("OPSDASH_DEMO_", "OPSDASH_TEST_")
@@ -62,6 +75,11 @@ try:
     TARGETS_FILE = env.str("OPSDASH_TARGETS_FILE", str(BASE_DIR / "targets.toml"))
     database = dict(env.dj_db_url("DATABASE_URL"))
     pool_max = env.int("OPSDASH_DB_POOL_MAX", 0, validate=at_least(0))
+    oidc = {
+        name.removeprefix("OPSDASH_OIDC_").lower(): env.str(name, "").strip()
+        for name in sorted(NAMES)
+        if name.startswith("OPSDASH_OIDC_")
+    }
     DBOPS = {
         knob.name: env.int(f"OPSDASH_{knob.name}", knob.default, validate=at_least(knob.minimum))
         for knob in KNOBS
@@ -84,6 +102,68 @@ if database.get("ENGINE") != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgres://...).")
 if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://.")
+
+
+def sign_on(told: dict[str, str]) -> Provider | None:
+    """Single sign-on: all that it needs, or nothing of it."""
+    needed = ("issuer", "client_id", "client_secret")
+    given = [name for name, value in told.items() if value]
+    if not given:
+        return None
+    if lacking := [f"OPSDASH_OIDC_{name.upper()}" for name in needed if name not in given]:
+        raise ImproperlyConfigured(
+            f"the environment sets OPSDASH_OIDC_{given[0].upper()}, but not {' and '.join(lacking)}: single "
+            "sign-on needs the three of issuer, client id and secret. Set them, or none of OPSDASH_OIDC_."
+        )
+    issuer = urlsplit(told["issuer"])
+    if issuer.scheme != "https" and not (issuer.scheme == "http" and is_loopback(issuer.hostname or "")):
+        raise ImproperlyConfigured(
+            "OPSDASH_OIDC_ISSUER must begin with https:// (http:// is for this machine)."
+        )
+    roles = {name: names_in(told[name]) for name in ("viewers", "operators", "staff", "superusers")}
+    groups = groups_in(told["groups"])
+    if not any(roles.values()) and not groups:
+        raise ImproperlyConfigured(
+            "single sign-on is set, but no group of the provider gives a role here, so nobody could see "
+            "anything. Set OPSDASH_OIDC_VIEWERS, _OPERATORS, _STAFF, _SUPERUSERS or _GROUPS."
+        )
+    return Provider(
+        issuer=told["issuer"],
+        client_id=told["client_id"],
+        client_secret=told["client_secret"],
+        name=told["name"] or "single sign-on",
+        claim=told["claim"] or "groups",
+        scopes=told["scopes"] or "openid profile email",
+        roles=roles,
+        groups=groups,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def names_in(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+def groups_in(text: str) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for pair in sorted(names_in(text)):
+        theirs, equals, ours_ = (part.strip() for part in pair.rpartition("="))
+        if not theirs or not ours_ or not equals or ours_ in ("viewers", "operators"):
+            raise ImproperlyConfigured(
+                f"OPSDASH_OIDC_GROUPS must be pairs like theirs=ours, separated by commas; {pair!r} is none "
+                "(viewers and operators have variables of their own)."
+            )
+        found.setdefault(ours_, set()).add(theirs)
+    return {name: frozenset(sources) for name, sources in found.items()}
+
+
+SIGN_ON = sign_on(oidc)
 
 # A network that is cut tells nobody. Our end finds out within about ten seconds, so that neither a page nor
 # the thread that reads a job's target waits for hours; the server's end does too, and ends what pauses in a
@@ -116,6 +196,9 @@ DATABASES = {"default": database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
+    # Before ours, which takes from the admin what they put there.
+    "allauth.account",
+    "allauth.mfa",
     "dbops",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -141,8 +224,9 @@ MIDDLEWARE = [
     "dbops.middleware.own_site",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "dbops.middleware.SignedInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "dbops.signed_in.SignedInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -171,6 +255,23 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Nothing of it that matters is lost when it is emptied.
+CACHES = {"default": {"BACKEND": "dbops.signing.counters.Counters"}}
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+ACCOUNT_ADAPTER = "dbops.signing.adapters.AccountAdapter"
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": f"{DBOPS['SIGN_IN_TRIES_ADDRESS']}/{DBOPS['SIGN_IN_WAIT_S']}s/ip,"
+    f"{DBOPS['SIGN_IN_TRIES']}/{DBOPS['SIGN_IN_WAIT_S']}s/key"
+}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = DBOPS["REAUTH_S"]
+MFA_ADAPTER = "dbops.signing.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+# Steps of 30 s that a phone's clock may be off.
+MFA_TOTP_TOLERANCE = 1
+# dbops.confirming asks, before any of its views.
+MFA_REAUTHENTICATION_REQUIRED = False
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -246,7 +347,11 @@ LOGGING = {
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"django.request": {"filters": ["not_503"]}},
+    "loggers": {
+        "django.request": {"filters": ["not_503"]},
+        # It would write down what proves that a browser began a sign-on.
+        "authlib": {"level": "INFO"},
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
 
@@ -305,6 +410,11 @@ CELERY = {
         "sweep_transcripts": {
             "task": "dbops.sweep_transcripts",
             "schedule": 3600.0,
+            "options": {"queue": "inspect", "priority": 0},
+        },
+        "sweep_sessions": {
+            "task": "dbops.sweep_sessions",
+            "schedule": 60.0,
             "options": {"queue": "inspect", "priority": 0},
         },
         "sweep_snapshots": {

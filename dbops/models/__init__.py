@@ -5,6 +5,7 @@ from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.plan import Plan
 from dbops.models.probe import Probe
+from dbops.models.signin import Counter, Identity, SignIn
 from dbops.models.snapshot import Snapshot
 from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
@@ -14,7 +15,9 @@ from dbops.models.worker import Worker
 
 __all__ = [
     "AuditEvent",
+    "Counter",
     "Grant",
+    "Identity",
     "Inspection",
     "Job",
     "MigrationSource",
@@ -22,6 +25,7 @@ __all__ = [
     "Probe",
     "SeenMigration",
     "SessionEnding",
+    "SignIn",
     "Snapshot",
     "Step",
     "Target",

@@ -50,9 +50,12 @@ ARROWS: dict[str, set[str]] = {
     "execute": FOUNDATION
     | {"ended", "endings", "finding", "heartbeat", "steps", "performance", "operations"}
     | {"target", "transcript", "truth", "writing"},
-    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "transcript"},
-    "access": FOUNDATION,
+    "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "signing", "transcript"},
+    "confirming": FOUNDATION,
+    "access": FOUNDATION | {"confirming"},
+    "signing": FOUNDATION | {"access", "confirming"},
     "forms": FOUNDATION,
+    "forms_signing": set(),
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
     "launch": FOUNDATION
@@ -73,10 +76,12 @@ ARROWS: dict[str, set[str]] = {
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION
+    | {"confirming", "forms_signing", "signing"}
     | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"},
     "goodbye": set(),
     "urls": {"views"},
     "middleware": {"access"},
+    "signed_in": {"access", "confirming", "signing"},
     "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
     "documents": FOUNDATION | {"inspection", "lint", "pages"},
@@ -86,7 +91,7 @@ ARROWS: dict[str, set[str]] = {
     "waiting": FOUNDATION | {"exits", "inspection", "postgres", "target"},
     "checks": FOUNDATION,
     "admin": FOUNDATION | {"access", "configured", "forms"},
-    "apps": {"checks"},
+    "apps": {"checks", "signing"},
     "migrations": {"models"},
 }
 # Commands call what views call.

@@ -24,6 +24,8 @@ urlpatterns = [
     path("jobs/", nothing, name="jobs"),
     path("login/", nothing, name="login"),
     path("logout/", nothing, name="logout"),
+    path("account/", nothing, name="account"),
+    path("login/provider/", nothing, name="provider_sign_in"),
     path("admin/", include(([path("", nothing, name="index")], "admin"))),
 ]
 

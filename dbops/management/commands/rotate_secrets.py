@@ -1,5 +1,6 @@
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.db import transaction
 
 from dbops.access import shell_actor
@@ -21,7 +22,20 @@ class Command(ShellCommand):
         for database in databases:
             database.sealed_connection = reseal(database.sealed_connection)
             database.save(update_fields=["sealed_connection"])
+        factors = Authenticator.objects.select_for_update()
+        for factor in factors:
+            factor.data |= {
+                name: reseal(factor.data[name]) for name in ("secret", "seed") if name in factor.data
+            }
+            factor.save(update_fields=["data"])
         AuditEvent.objects.record(
-            "secrets.rotate", shell_actor(), variables=len(variables), connections=len(databases)
+            "secrets.rotate",
+            shell_actor(),
+            variables=len(variables),
+            connections=len(databases),
+            factors=len(factors),
         )
-        self.stdout.write(f"Sealed anew: {len(variables)} variables, {len(databases)} connections.")
+        self.stdout.write(
+            f"Sealed anew: {len(variables)} variables, {len(databases)} connections, "
+            f"{len(factors)} second factors and sets of codes."
+        )

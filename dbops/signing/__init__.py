@@ -1,0 +1,1 @@
+"""How people sign in: limits, second factors, sessions, the provider of single sign-on."""
