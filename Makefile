@@ -3,7 +3,7 @@
 # Variables for the tests: ARGS="-k name -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run manage test machine lint types unit agent agent-reading integration integration-run versions browser \
+.PHONY: help run manage test machine lint audit types unit agent agent-reading integration integration-run versions browser \
   slow faults faults-fast benchmarks containers compose-smoke clean-state
 .DELETE_ON_ERROR:
 
@@ -18,6 +18,7 @@ help:
 	@echo 'make manage ARGS="status"   a command of manage.py beside make run (see docs/shell.md)'
 	@echo 'make test          all of: lint types unit integration-run integration browser agent-reading agent faults-fast'
 	@echo '                   versions; each can be made alone: make unit ARGS="-k name -x"'
+	@echo 'make audit         bandit, and the pinned packages against known advisories (the latter needs the internet)'
 	@echo 'make slow          tests that take long and have a fast form in make test (some 5 minutes)'
 	@echo 'make faults        every fault of docs/faults.md is injected (some 15 minutes); make faults-fast: the worst ones'
 	@echo 'make benchmarks    the figures of docs/benchmarks.md'
@@ -44,6 +45,16 @@ machine: .venv/.ready-for-test
 lint: .venv/.ready-for-test
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m bandit -q -c pyproject.toml -r dbops opsdash embedded manage.py
+
+# Our own code by bandit; then the pinned packages against the advisories of the package index, which needs the
+# internet: where no package of ours is known there, nothing was looked up, and it says so and fails.
+audit: lint
+	@test -x .venv/advisories/bin/pip-audit || { $(VENV_PYTHON) -m venv .venv/advisories && \
+	  .venv/advisories/bin/python -m pip install -q --disable-pip-version-check pip-audit==2.10.1; }
+	@.venv/advisories/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	  $(foreach file,$(PINS) requirements-dev.txt,-r $(file)) || { echo 'make audit: a package of ours has an advisory, or none could be asked for: \
+see above. Without the internet nothing can be said about packages.' >&2; exit 1; }
 
 types: .venv/.ready-for-test
 	$(WITH_SERVICES) --without-services -- python -m mypy

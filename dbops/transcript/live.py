@@ -78,12 +78,32 @@ def heard(data: bytes) -> LinesCame | Tail | None:
     try:
         message = json.loads(data)
         if message["kind"] == "lines":
-            first_and_last = message["gap"]
-            return LinesCame(Lines.of(message), tuple(first_and_last) if first_and_last else None)
-        return Tail(message["after"], message["text"]) if message["kind"] == "tail" else None
-    except (ValueError, KeyError, TypeError):
+            return _lines_of(message)
+        if message["kind"] != "tail":
+            return None
+        _insist(message["after"], int), _insist(message["text"], str)
+        return Tail(message["after"], message["text"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         logger.exception("a message of the live tail is not understood, the rows are read instead")
         return None
+
+
+def _lines_of(message: dict[str, Any]) -> LinesCame:
+    """Whoever may write to Redis may write anything there."""
+    _insist(message["first"], int), _insist(message["lines"], list)
+    for line in message["lines"]:
+        _insist(line, str)
+    for number in message["gap"] or ():
+        _insist(number, int)
+    first_and_last = message["gap"]
+    if first_and_last and len(first_and_last) != 2:
+        raise ValueError(first_and_last)
+    return LinesCame(Lines.of(message), tuple(first_and_last) if first_and_last else None)
+
+
+def _insist(value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(kind)
 
 
 def current_tail(job_id: int) -> Tail:

@@ -35,7 +35,7 @@ def audit(request: OpsRequest) -> HttpResponse:
         Cursor.parse(before),
         Cursor.parse(after),
     )
-    context = {"page": page, "form": form, "most": audit_export.MOST, "largest": SIZE_MOST}
+    context = {"page": page, "form": form, "most": f"{audit_export.MOST:,}", "largest": SIZE_MOST}
     return render(request, "pages/audit.html", context)
 
 

@@ -19,6 +19,7 @@ from django.urls import reverse
 from dbops.models import AuditEvent, Grant, Job, Plan, SessionEnding, TargetDatabase, clock
 from dbops.models.status import Status
 from dbops.rights import Rights, Role
+from dbops.transcript.live import heard
 from dbops.views import viewers as viewing
 from dbops.views.places import Download, TooManyError, searches
 from tests.integration.conftest import PASSWORD, MakeDatabase
@@ -503,6 +504,23 @@ def test_no_code_of_ours_makes_objects_or_code_of_what_it_reads(path: Path) -> N
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert name in MAY_RUN_CODE or not called & FORBIDDEN_CALLS
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"", b"{", b"\xff", b"[]", b"5", b"null", b"{}", b'{"kind": "lines"}',
+        b'{"kind": "lines", "first": "x", "at": 0, "lines": ["a"], "gap": null}',
+        b'{"kind": "lines", "first": 1, "at": 0, "lines": 5, "gap": null}',
+        b'{"kind": "lines", "first": 1, "at": 0, "lines": [5], "gap": null}',
+        b'{"kind": "lines", "first": 1, "at": 1e300, "lines": ["a"], "gap": null}',
+        b'{"kind": "lines", "first": 1, "at": 0, "lines": ["a"], "gap": ["x", 2]}',
+        b'{"kind": "lines", "first": 1, "at": 0, "lines": ["a"], "gap": [1]}',
+        b'{"kind": "tail", "after": "x", "text": "a"}', b'{"kind": "tail", "after": 1, "text": {}}',
+    ],
+)  # fmt: skip
+def test_what_is_no_message_of_the_live_tail_is_not_believed(message: bytes) -> None:
+    assert heard(message) is None
 
 
 def test_sessions_and_messages_are_json(settings: Any) -> None:

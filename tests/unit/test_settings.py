@@ -1,8 +1,10 @@
 """Settings are read strictly: a typo stops the boot with a sentence, in a real process."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -68,6 +70,26 @@ def test_check_deploy_is_clean_for_production_settings(tmp_path: object) -> None
             "OPSDASH_SECRET_KEY": "k9!" + "aB3$xYz7" * 8,
             "OPSDASH_ALLOWED_HOSTS": "ops.example.org",
         },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout
+
+
+def test_check_deploy_is_clean_for_what_docker_compose_starts(tmp_path: Path) -> None:
+    """The values that docker/new-env.sh makes, with https on, as docs/compose.md tells it for others."""
+    (tmp_path / "docker").mkdir()
+    for name in (".env.example", "docker/new-env.sh"):
+        shutil.copy(settings.BASE_DIR / name, tmp_path / name)
+    subprocess.run(["sh", "docker/new-env.sh"], cwd=tmp_path, check=True, capture_output=True)
+    lines = (tmp_path / ".env").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if line.startswith("OPSDASH_"))
+    result = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **values, "OPSDASH_SECURE": "1", "OPSDASH_STATIC_ROOT": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
