@@ -102,7 +102,7 @@ KNOBS: tuple[Knob, ...] = (
         "REQUIRE_SECOND_FACTOR",
         0,
         0,
-        "0, 1 or 2",
+        "of 0, 1, 2",
         "who must have a second factor: 0 nobody, 1 staff and superusers, 2 everybody",
     ),
     Knob("SIGN_IN_TRIES", 5, 1, "failures", "of one name (or of one person's codes) before it must wait"),

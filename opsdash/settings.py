@@ -264,7 +264,6 @@ ACCOUNT_RATE_LIMITS = {
     f"{DBOPS['SIGN_IN_TRIES']}/{DBOPS['SIGN_IN_WAIT_S']}s/key"
 }
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_REAUTHENTICATION_TIMEOUT = DBOPS["REAUTH_S"]
 MFA_ADAPTER = "dbops.signing.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 # Steps of 30 s that a phone's clock may be off.

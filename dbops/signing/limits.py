@@ -6,6 +6,8 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpRequest
 
+from dbops import conf
+
 APP = "allauth.account"
 FAILED = "login_failed"
 WAIT = (
@@ -39,6 +41,13 @@ def forgive(request: HttpRequest) -> None:
     usage = getattr(request, "opsdash_try", None)
     if usage:
         usage.rollback()
+
+
+def may_ask_provider(request: HttpRequest) -> bool:
+    """Each time we ask the provider something, and a thread waits for it."""
+    rates = {"provider": f"{conf.knob('SIGN_IN_TRIES_ADDRESS')}/60s/ip"}
+    usage = ratelimit.consume(request, app=APP, action="provider", config=rates, limit_get=True)
+    return usage is not None
 
 
 def lift(*, name: str = "", address: str = "") -> int:

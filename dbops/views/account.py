@@ -1,6 +1,7 @@
 """One's own account: sessions, password, second factor."""
 
 import base64
+from contextlib import suppress
 from typing import Any
 
 from allauth.mfa.adapter import get_adapter
@@ -111,10 +112,9 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     if factors.has(request.user):
         return redirect("account")
     form = CodeForm(request.POST or None)
-    sealed = request.session.get(UNPROVEN)
-    if request.method != "POST" or not sealed or not form.is_valid():
-        return _set_up(request, form, _keep_secret(request, sealed), 422 if request.method == "POST" else 200)
-    secret = sealing.unseal(sealed)
+    secret = _secret(request)
+    if request.method != "POST" or not form.is_valid():
+        return _set_up(request, form, secret, 422 if request.method == "POST" else 200)
     if not limits.may_try(request, limits.key_of_codes(request.user)):
         form.add_error(None, limits.WAIT)
         return _set_up(request, form, secret, 429)
@@ -132,9 +132,10 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     return _codes(request, codes, "The second factor is on.")
 
 
-def _keep_secret(request: OpsRequest, sealed: str | None) -> str:
-    if sealed:
-        return sealing.unseal(sealed)
+def _secret(request: OpsRequest) -> str:
+    """That of this session, until it is in a phone."""
+    with suppress(KeyError, sealing.CannotUnsealError):
+        return sealing.unseal(request.session[UNPROVEN])
     secret: str = generate_totp_secret()
     request.session[UNPROVEN] = sealing.seal(secret)
     return secret

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from dbops import conf, confirming
 from dbops.access import OpsRequest, needs
 from dbops.rights import Role, rights_of
-from dbops.signing import people, provider, trail
+from dbops.signing import limits, people, provider, trail
 from dbops.views.account import confirmed
 from dbops.views.marks import without_second_factor
 
@@ -49,6 +49,7 @@ def _leave(request: HttpRequest, *, act: str) -> HttpResponse:
     }
     back_to = request.build_absolute_uri(reverse("provider_back"))
     try:
+        _limit(request)
         return provider.leave(request, back_to, anew=act == "confirm")
     except provider.ProviderError as problem:
         return _failed(request, problem)
@@ -62,6 +63,7 @@ def provider_back(request: HttpRequest) -> HttpResponse:
         raise Http404
     under_way = request.session.pop(provider.UNDER_WAY, None) or {}
     try:
+        _limit(request)
         claims = provider.come_back(request)
         if under_way.get("act") == "confirm":
             return _confirm(request, claims, under_way["next"])
@@ -97,6 +99,11 @@ def _without_role() -> str:
         f"You are signed in through {told.name}, but none of your groups there gives you a role here, so "
         "there is nothing that you may see. Ask for a group, then sign out and in again."
     )
+
+
+def _limit(request: HttpRequest) -> None:
+    if not limits.may_ask_provider(request):
+        raise provider.ProviderError(limits.WAIT)
 
 
 def _failed(request: HttpRequest, problem: Exception) -> HttpResponse:

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from dbops import conf
 from dbops.forms_signing import CodeForm, SignInForm
+from dbops.sealing import CannotUnsealError
 from dbops.signing import factors, limits, trail
 
 
@@ -74,7 +75,11 @@ def check_code(request: HttpRequest, user: User, form: CodeForm, key: str) -> in
         trail.limited(request, user.get_username())
         form.add_error(None, limits.WAIT)
         return 429
-    form.factor = factors.whose_code(user, form.cleaned_data["code"])
+    try:
+        form.factor = factors.whose_code(user, form.cleaned_data["code"])
+    except CannotUnsealError as problem:
+        form.add_error(None, str(problem))
+        return 500
     if form.factor is None:
         trail.failed(request, user.get_username(), by="code")
         form.add_error(

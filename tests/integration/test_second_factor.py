@@ -215,6 +215,18 @@ def test_secrets_of_second_factors_are_sealed_anew_with_all_others(
         assert is_in(client)
 
 
+def test_a_sealing_key_that_is_gone_is_a_sentence(people: dict[str, User], settings: Any) -> None:
+    client = signed_in("viewer")
+    secret, _ = set_up(client)
+    settings.SEALING_KEYS = [Fernet.generate_key().decode()]
+    other = Client()
+    type_password(other, "viewer")
+    answer = other.post("/login/code/", {"code": next_code(secret)})
+    assert answer.status_code == 500 and "Put the key that sealed it back" in answer.content.decode()
+    assert not is_in(other)
+    assert client.get("/account/").status_code == 200
+
+
 def test_the_second_factor_of_somebody_is_nowhere_in_the_admin(people: dict[str, User]) -> None:
     set_up(signed_in("viewer"))
     client = signed_in("superuser")

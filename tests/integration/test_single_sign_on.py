@@ -295,6 +295,15 @@ def test_a_provider_that_fails_is_a_sentence(
     assert not User.objects.exists()
 
 
+def test_the_provider_is_not_asked_as_often_as_somebody_likes(there: Provider) -> None:
+    browser = Browser()
+    for _ in range(20):
+        browser.leave()
+    answer = browser.here.get("/login/provider/")
+    assert answer.status_code == 502 and "Wait some minutes" in answer.content.decode()
+    assert browser.here.get("/login/provider/", REMOTE_ADDR="192.0.2.9").status_code == 302
+
+
 def test_a_person_confirms_through_the_provider_which_asks_anew(there: Provider) -> None:
     there.people(ada=["root"])
     browser = Browser()

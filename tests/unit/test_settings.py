@@ -25,6 +25,14 @@ def boot(**changes: str | None) -> subprocess.CompletedProcess[str]:
     )
 
 
+SIGN_ON = {
+    "OPSDASH_OIDC_ISSUER": "https://sso.example.org",
+    "OPSDASH_OIDC_CLIENT_ID": "opsdash",
+    "OPSDASH_OIDC_CLIENT_SECRET": "hunter22",
+    "OPSDASH_OIDC_VIEWERS": "all",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -41,6 +49,22 @@ def boot(**changes: str | None) -> subprocess.CompletedProcess[str]:
         ({"DATABASE_URL": None}, 'Environment variable "DATABASE_URL" not set'),
         ({"DATABASE_URL": "sqlite:///x.db"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"REDIS_URL": "localhost"}, "REDIS_URL must start with redis://"),
+        (
+            {"OPSDASH_OIDC_ISSUER": "https://sso.example.org"},
+            "sets OPSDASH_OIDC_ISSUER, but not OPSDASH_OIDC_CLIENT_ID and OPSDASH_OIDC_CLIENT_SECRET",
+        ),
+        (
+            {"OPSDASH_OIDC_VIEWERS": "all"},
+            "sets OPSDASH_OIDC_VIEWERS, but not OPSDASH_OIDC_ISSUER and",
+        ),
+        ({**SIGN_ON, "OPSDASH_OIDC_ISSUER": "http://sso.example.org"}, "must begin with https://"),
+        ({**SIGN_ON, "OPSDASH_OIDC_ISSUER": "http://127.0.0.1.example.org"}, "must begin with https://"),
+        ({**SIGN_ON, "OPSDASH_OIDC_ISSUER": "sso.example.org"}, "must begin with https://"),
+        ({**SIGN_ON, "OPSDASH_OIDC_VIEWERS": " , "}, "so nobody could see anything"),
+        ({**SIGN_ON, "OPSDASH_OIDC_GROUPS": "shop"}, "'shop' is none"),
+        ({**SIGN_ON, "OPSDASH_OIDC_GROUPS": "root=viewers"}, "'root=viewers' is none"),
+        ({"OPSDASH_OIDC_CLIENTID": "x"}, "Did you mean OPSDASH_OIDC_CLIENT_ID?"),
+        ({"OPSDASH_REQUIRE_SECOND_FACTOR": "staff"}, 'Environment variable "OPSDASH_REQUIRE_SECOND_FACTOR"'),
     ],
 )
 def test_a_mistake_in_the_environment_stops_the_boot_with_a_sentence(
@@ -53,7 +77,16 @@ def test_a_mistake_in_the_environment_stops_the_boot_with_a_sentence(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "issuer", ["https://sso.example.org", "http://127.0.0.1:9000/o", "http://[::1]:9000"]
+)
+def test_single_sign_on_is_set_as_a_whole(issuer: str) -> None:
+    result = boot(**{**SIGN_ON, "OPSDASH_OIDC_ISSUER": issuer, "OPSDASH_OIDC_GROUPS": "a=team a, b=c=team b"})
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_secret_is_not_quoted_in_the_sentence() -> None:
+    assert "hunter22" not in boot(**{**SIGN_ON, "OPSDASH_OIDC_VIEWERS": ""}).stderr
     assert "hunter22" not in boot(OPSDASH_SEALING_KEYS="hunter22").stderr
     assert "hunter22" not in boot(DATABASE_URL="mysql://root:hunter22@localhost/db").stderr
 
