@@ -5,12 +5,14 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 from dbops.conf import KNOBS
+from dbops.redaction.logs import learned
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -110,6 +112,8 @@ database["CONN_MAX_AGE"] = 0
 # A connection that the pool kept while the server was restarted is dead: it is tried before it is handed out.
 database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
+passwords = [database.get("PASSWORD"), unquote(urlsplit(REDIS_URL).password or "")]
+learned.learn("opsdash", [SECRET_KEY, *SEALING_KEYS, *map(str, passwords)])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -165,6 +169,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "dbops.reporter.ReporterFilter"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -219,7 +224,14 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    # Without secrets, and without what would forge a line.
+    "formatters": {
+        "line": {
+            "()": "dbops.redaction.logs.Formatter",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     # A database of ours that is away was told in one line (dbops.views.errors).
     "filters": {
         "not_503": {

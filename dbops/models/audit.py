@@ -1,10 +1,12 @@
 """The audit trail: who did what to which target, from where, when and why. Append only."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from django.db import models
 
 from dbops.models.clock import WrittenAt
+from dbops.redaction import without_tokens
 
 
 class Doer(Protocol):
@@ -16,6 +18,15 @@ class Doer(Protocol):
     def name(self) -> str: ...
     @property
     def address(self) -> str: ...
+
+
+def in_the_open(value: Any) -> Any:
+    """What a person or a target said, without what has the shape of a secret: these rows stay for ever."""
+    if isinstance(value, str):
+        return without_tokens(value)
+    if isinstance(value, Mapping):
+        return {name: in_the_open(item) for name, item in value.items()}
+    return [in_the_open(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class AuditQuerySet(models.QuerySet["AuditEvent"]):
@@ -36,8 +47,8 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
             address=doer.address,
             target=target,
             job_id=job_id,
-            reason=reason,
-            details=details,
+            reason=without_tokens(reason),
+            details=in_the_open(details),
         )
 
 
