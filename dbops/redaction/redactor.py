@@ -35,9 +35,7 @@ class Redactor:
         ]
         self._spelled = Spelled(self.letters)
         self._beginnings = frozenset(
-            word[:length]
-            for word in self._words
-            for length in range(LEAST, min(len(word), BEGINNINGS + 1))
+            word[:length] for word in self._words for length in range(LEAST, min(len(word), BEGINNINGS + 1))
         )
         self.longest = max(len(self._words[0]) if self._words else 0, TOKEN_LENGTH)
 

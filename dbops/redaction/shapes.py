@@ -22,25 +22,28 @@ DSN_PASSWORD = re.compile(
 # A token in the place of the user: https://TOKEN@git.example/.
 DSN_TOKEN = re.compile(r"(?P<head>(?<![a-z0-9+.-])https?://)[a-z0-9_-]{20,200}(?=@)", re.IGNORECASE)
 
+# Also behind a line feed or a tab that is written as \\n or \\t.
+START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 NO_LETTER = r"(?![A-Za-z0-9_-])"
 TOKENS: dict[tuple[str, ...], str] = {
-    ("AKIA", "ASIA"): r"\bA(?:KIA|SIA)[A-Z0-9]{16}\b",
-    ("gh",): r"\bgh[pousr]_[A-Za-z0-9]{30,255}",
-    ("github_pat_",): r"\bgithub_pat_[A-Za-z0-9_]{20,255}",
-    ("gl",): r"\bgl(?:pat|dt|rt|cbt|ptt|soat|agent|oas|ft|imt)-[A-Za-z0-9_.-]{16,300}",
-    ("xox", "xapp-"): r"\b(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,250}",
+    ("AKIA", "ASIA"): START + r"A(?:KIA|SIA)[A-Z0-9]{16}\b",
+    ("gh",): START + r"gh[pousr]_[A-Za-z0-9]{30,255}",
+    ("github_pat_",): START + r"github_pat_[A-Za-z0-9_]{20,255}",
+    ("gl",): START + r"gl(?:pat|dt|rt|cbt|ptt|soat|agent|oas|ft|imt)-[A-Za-z0-9_.-]{16,300}",
+    ("xox", "xapp-"): START + r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,250}",
     ("hooks.slack.com",): r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/_-]{10,200}",
-    ("_live_", "_test_"): r"\b[srp]k_(?:live|test)_[A-Za-z0-9]{10,250}",
-    ("whsec_",): r"\bwhsec_[A-Za-z0-9+/=]{16,250}",
-    ("eyJ",): r"\beyJ[A-Za-z0-9_-]{6,4000}\.[A-Za-z0-9_-]{6,8000}(?:\.[A-Za-z0-9_-]{0,2000}){0,3}",
-    ("AIza",): r"\bAIza[A-Za-z0-9_-]{35}" + NO_LETTER,
-    ("npm_",): r"\bnpm_[A-Za-z0-9]{36}\b",
-    ("pypi-",): r"\bpypi-[A-Za-z0-9_-]{50,500}",
-    ("SG.",): r"\bSG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",
-    ("sk-",): r"\bsk-(?:[a-z]{2,8}-)?[A-Za-z0-9_-]{20,250}",
+    ("_live_", "_test_"): START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{10,250}",
+    ("whsec_",): START + r"whsec_[A-Za-z0-9+/=]{16,250}",
+    ("eyJ",): START + r"eyJ[A-Za-z0-9_-]{6,4000}\.[A-Za-z0-9_-]{6,8000}(?:\.[A-Za-z0-9_-]{0,2000}){0,3}",
+    ("AIza",): START + r"AIza[A-Za-z0-9_-]{35}" + NO_LETTER,
+    ("npm_",): START + r"npm_[A-Za-z0-9]{36}\b",
+    ("pypi-",): START + r"pypi-[A-Za-z0-9_-]{50,500}",
+    ("SG.",): START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",
+    ("sk-",): START + r"sk-(?:[a-z]{2,8}-)?[A-Za-z0-9_-]{20,250}",
     ("django-insecure-",): r"django-insecure-[^\s'\"<>]{20,200}",
-    ("opsdash_",): r"\bopsdash_[A-Za-z0-9_-]{43}" + NO_LETTER,
-    ("pbkdf2_", "argon2", "bcrypt", "scrypt"): r"\b(?:pbkdf2_sha\d{1,3}|argon2\w{0,2}|bcrypt\w{0,7}|scrypt)"
+    ("opsdash_",): START + r"opsdash_[A-Za-z0-9_-]{43}" + NO_LETTER,
+    ("pbkdf2_", "argon2", "bcrypt", "scrypt"): START
+    + r"(?:pbkdf2_sha\d{1,3}|argon2\w{0,2}|bcrypt\w{0,7}|scrypt)"
     r"\$[^\s'\"]{20,500}",
 }
 
