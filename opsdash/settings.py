@@ -142,6 +142,7 @@ MIDDLEWARE = [
     "dbops.middleware.SignedInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dbops.middleware.plain_pages",
 ]
 
 ROOT_URLCONF = "opsdash.urls"

@@ -5,12 +5,14 @@ import json
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.template.loader import render_to_string
 
 from dbops.access import Role, job_or_404
 from dbops.pages.job import FRAGMENTS, job_page
+from dbops.plain import plain_page
 from dbops.transcript.threads import beside_the_loop
 
 # What nothing announces (an age, a worker that came) is this old at most for those who come.
@@ -77,8 +79,14 @@ def _serves(task: asyncio.Task[Fragments], version: int) -> bool:
 def _make(job_id: int, role: Role, now: float) -> Fragments:
     job = job_or_404(job_id)
     context = {"page": job_page(role, job), "csrf_token": TOKEN}
-    html = {name: str(render_to_string(f"_fragments/{name}.html", context)) for name in FRAGMENTS}
+    html = {name: _rendered(name, context) for name in FRAGMENTS}
     return Fragments(job.version, now, html)
+
+
+def _rendered(name: str, context: dict[str, Any]) -> str:
+    """No middleware sees it (dbops.middleware.plain_pages)."""
+    html = render_to_string(f"_fragments/{name}.html", context)
+    return plain_page(html.encode()).decode()
 
 
 _made: WeakKeyDictionary[asyncio.AbstractEventLoop, Made] = WeakKeyDictionary()

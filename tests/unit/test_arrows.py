@@ -63,7 +63,7 @@ ARROWS: dict[str, set[str]] = {
     | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"},
     "goodbye": set(),
     "urls": {"views"},
-    "middleware": set(),
+    "middleware": {"plain"},
     "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
     "documents": FOUNDATION | {"inspection", "lint", "pages"},

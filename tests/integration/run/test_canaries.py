@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 import redis
+from dbops.rights import ALL
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -214,7 +215,7 @@ def failed_sign_in(site: Web, planted: Planted) -> None:
 
 def run_to_its_end(target: Target, person: User, planted: Planted) -> Job:
     inspect_now(target)
-    actor = Actor(person, person.username, "127.0.0.1")
+    actor = Actor(person, person.username, "127.0.0.1", ALL)
     reason = f"the key is {planted.values['github']}"
     job = launch.start(default_of(target), "migrate", {}, actor, key=uuid.uuid4(), reason=reason).job
     until(lambda: Job.objects.get(pk=job.pk).state in ("succeeded", "failed", "lost"), "the job ends", 60)
@@ -324,7 +325,7 @@ def every_key() -> Iterator[tuple[str, str]]:
 
 def test_what_a_person_types_as_a_reason_is_kept_without_tokens(people: dict[str, User]) -> None:
     token = "ghp_" + secrets.token_hex(18)
-    actor = Actor(people["staff"], "staff", "127.0.0.1")
+    actor = Actor(people["staff"], "staff", "127.0.0.1", ALL)
     AuditEvent.objects.record("job.cancel", actor, reason=f"rotate {token}", arguments={"a": [token]})
     kept = AuditEvent.objects.get()
     assert token not in f"{kept.reason} {kept.details}"
