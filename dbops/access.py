@@ -1,47 +1,27 @@
-"""Who may see and do what: a role a person, load or 404, and one decorator for every view."""
+"""The doors: one decorator for every view, and load or 404. What a person may do where: dbops.rights."""
 
 import getpass
 import ipaddress
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
-from django.contrib.sessions.models import Session
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from django.utils.crypto import constant_time_compare
 from django.utils.encoding import escape_uri_path
 from django_htmx.middleware import HtmxDetails
 
 from dbops import conf
 from dbops.models import AuditEvent, Job, Plan, Target, TargetDatabase
+from dbops.models.job import SHELL
+from dbops.rights import ALL, Rights, Role, rights_of
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
-
-
-class Role(IntEnum):
-    """Each role may do what those before it may."""
-
-    NOBODY = 0
-    VIEWER = 1  # sees
-    OPERATOR = 2  # starts and cancels migrate and loaddata jobs, asks for inspections
-    STAFF = 3  # also dangerous acts
-    SUPERUSER = 4  # also configures
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
-
-
-GROUPS = {"viewers": Role.VIEWER, "operators": Role.OPERATOR}
 
 
 class OpsRequest(HttpRequest):
@@ -49,52 +29,26 @@ class OpsRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+    rights: Rights
+    # What the view needs, on the target that it is about.
+    needed: Role
+    # The person's on that target; until one is loaded, the highest on any.
     role: Role
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks for an act, and from where; `user` is None on the shell."""
+    """Who asks for an act, from where, and what they may do; `user` is None on the shell."""
 
     user: User | None
     name: str
     address: str
-
-
-def role_of(user: AbstractBaseUser | AnonymousUser) -> Role:
-    if not isinstance(user, User) or not user.is_active:
-        return Role.NOBODY
-    if user.is_superuser:
-        return Role.SUPERUSER
-    if user.is_staff:
-        return Role.STAFF
-    names = (group.name for group in user.groups.all())
-    return max((GROUPS[name] for name in names if name in GROUPS), default=Role.NOBODY)
-
-
-def roles_now(people: Collection[tuple[int, str]]) -> dict[tuple[int, str], Role]:
-    """(id of the user, key of the session) -> the role that this gives now: NOBODY where the session has
-    ended, is no longer that user's (a changed password ends it), or the user may not sign in. Three queries,
-    however many they are."""
-    users = User.objects.prefetch_related("groups").in_bulk([user_id for user_id, _ in people])
-    keys = [key for _, key in people]
-    sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=Now()).in_bulk()
-    return {
-        (user_id, key): _role_in_session(users.get(user_id), sessions.get(key)) for user_id, key in people
-    }
-
-
-def _role_in_session(user: User | None, session: Session | None) -> Role:
-    if user is None or session is None:
-        return Role.NOBODY
-    known = session.get_decoded()
-    is_theirs = str(known.get(SESSION_KEY)) == str(user.pk)
-    hash_then, hash_now = str(known.get(HASH_SESSION_KEY, "")), user.get_session_auth_hash()
-    return role_of(user) if is_theirs and constant_time_compare(hash_then, hash_now) else Role.NOBODY
+    rights: Rights
 
 
 def needs(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The view runs for people with this role or a higher one; others get a 403 that says what is missing."""
+    """The view runs for people with this role or a higher one on what it is about; others get a 403 that
+    says what is missing. It gets its target, job or plan from the functions below, which look at both."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         guarded = _guard_async(view, role) if iscoroutinefunction(view) else _guard(view, role)
@@ -123,25 +77,34 @@ def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
 
 
 def check(request: OpsRequest, role: Role) -> None:
-    request.role = role_of(request.user)
-    if request.role < role:
-        if request.method not in SAFE_METHODS:
-            _audit_refusal(request, role)
-        raise PermissionDenied(
-            f"This needs the role {role.word}; {request.user.get_username()} is "
-            f"{request.role.word if request.role else 'without a role'}. "
-            "Nothing was done. Ask a superuser for the role if you need it."
-        )
+    request.rights, request.needed = rights_of(request.user), role
+    _let_in(request, request.rights.highest)
 
 
-def _audit_refusal(request: OpsRequest, role: Role) -> None:
-    """Committed by itself: no request runs inside a transaction of its own."""
+def _let_in(request: OpsRequest, role: Role, target: Target | None = None) -> None:
+    request.role = role
+    if role >= request.needed:
+        return
+    _audit_refusal(request, target)
+    where = f" on {target.name}" if target else ""
+    raise PermissionDenied(
+        f"This needs the role {request.needed.word}{where}; {request.user.get_username()} is "
+        f"{role.word if role else 'without a role'}{where if role else ''}. "
+        "Nothing was done. Ask a superuser for the role if you need it."
+    )
+
+
+def _audit_refusal(request: OpsRequest, target: Target | None) -> None:
+    """Of an act. Committed by itself: no request runs inside a transaction of its own."""
+    if request.method in SAFE_METHODS:
+        return
     AuditEvent.objects.record(
         "refused",
         actor_of(request),
+        target=target.name if target else "",
         url=request.resolver_match.url_name if request.resolver_match else None,
         path=escape_uri_path(request.path),
-        needs=role.word,
+        needs=request.needed.word,
         has=request.role.word,
     )
 
@@ -153,7 +116,7 @@ def role_of_page(request: HttpRequest) -> dict[str, str]:
 
 
 def actor_of(request: OpsRequest) -> Actor:
-    return Actor(request.user, request.user.get_username(), client_address(request))
+    return Actor(request.user, request.user.get_username(), client_address(request), request.rights)
 
 
 def client_address(request: HttpRequest) -> str:
@@ -177,18 +140,33 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def shell_actor() -> Actor:
-    return Actor(None, f"shell:{getpass.getuser()}", "shell")
+def shell_actor(user: User | None = None) -> Actor:
+    """Whoever is at the shell, with all rights; or, with a user, no more than that user may do."""
+    at_shell = f"shell:{getpass.getuser()}"
+    if user is None:
+        return Actor(None, at_shell, SHELL, ALL)
+    return Actor(user, f"{at_shell} as {user.get_username()}", SHELL, rights_of(user))
 
 
-def target_or_404(name: str) -> Target:
-    return get_object_or_404(Target, name=name)
+# What a person does not see is not there: each of these answers as to a name or an id that nothing has.
 
 
-def database_or_404(name: str, alias: str) -> TargetDatabase:
-    return get_object_or_404(
-        TargetDatabase.objects.select_related("target"), target__name=name, alias=alias, in_settings=True
-    )
+def target_or_404(request: OpsRequest, name: str) -> Target:
+    target = get_object_or_404(request.rights.targets, name=name)
+    insist(request, target)
+    return target
+
+
+def database_or_404(request: OpsRequest, name: str, alias: str) -> TargetDatabase:
+    known = TargetDatabase.objects.select_related("target").filter(request.rights.within("target_id"))
+    database = get_object_or_404(known, target__name=name, alias=alias, in_settings=True)
+    insist(request, database.target)
+    return database
+
+
+def insist(request: OpsRequest, target: Target) -> None:
+    """Of one that the page shows already: whether this person may do there what the view does."""
+    _let_in(request, request.rights.on(target.pk), target)
 
 
 def plan_or_404(database: TargetDatabase, plan_id: int) -> Plan:
@@ -198,5 +176,8 @@ def plan_or_404(database: TargetDatabase, plan_id: int) -> Plan:
     return found
 
 
-def job_or_404(job_id: int) -> Job:
-    return get_object_or_404(Job.objects.select_related("database__target"), pk=job_id)
+def job_or_404(request: OpsRequest, job_id: int) -> Job:
+    known = Job.objects.select_related("database__target")
+    job = get_object_or_404(known.filter(request.rights.within("database__target_id")), pk=job_id)
+    insist(request, job.database.target)
+    return job

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from dbops.access import Actor, client_address
 from dbops.declare import FIELDS
 from dbops.forms import WordsField
-from dbops.models import AuditEvent, Target, TargetDatabase, TargetVariable
+from dbops.models import AuditEvent, Grant, Target, TargetDatabase, TargetVariable
+from dbops.rights import rights_of
 
 admin.site.site_header = "opsdash configuration"
 admin.site.site_title = "opsdash"
@@ -97,7 +98,7 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
     def _audit(self, act: str, request: HttpRequest, changed: Any, message: Any) -> None:
         """`message` names the fields that changed, never their values."""
         user: Any = request.user
-        actor = Actor(user, user.get_username(), client_address(request))
+        actor = Actor(user, user.get_username(), client_address(request), rights_of(user))
         name = f"{changed._meta.model_name}.{act}"
         AuditEvent.objects.record(name, actor, target=str(changed), changes=message)
 
@@ -108,10 +109,19 @@ class VariableInline(admin.TabularInline):  # type: ignore[type-arg]
     extra = 1
 
 
+class GrantInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Which groups see or operate a target, from either side."""
+
+    model = Grant
+    extra = 0
+    verbose_name = "right of a group on a target"
+    verbose_name_plural = "rights of groups on targets"
+
+
 @admin.register(Target)
 class TargetAdmin(Audited):
     form = TargetForm
-    inlines = [VariableInline]
+    inlines = [VariableInline, GrantInline]
     list_display = ["name", "label", "environment", "queue", "allow_migrate", "allow_reset"]
     list_filter = ["environment", "queue"]
     search_fields = ["name", "label"]
@@ -122,7 +132,9 @@ class AuditedUserAdmin(Audited, UserAdmin):  # type: ignore[type-arg]
 
 
 class AuditedGroupAdmin(Audited, GroupAdmin):
-    pass
+    """The groups viewers and operators have their role on all targets; others have what is granted here."""
+
+    inlines = [GrantInline]
 
 
 admin.site.unregister([User, Group])

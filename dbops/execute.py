@@ -12,11 +12,12 @@ from dbops.finding import Pairs
 from dbops.heartbeat import Heartbeat
 from dbops.models import Job
 from dbops.models.away import patiently
-from dbops.models.job import WORKED_ON, FenceLostError
+from dbops.models.job import SHELL, WORKED_ON, FenceLostError
 from dbops.operations import REGISTRY
 from dbops.operations.base import CancelledError
 from dbops.performance import Performance
 from dbops.redaction import Redactor
+from dbops.rights import rights_of
 from dbops.sealing import CannotUnsealError
 from dbops.steps import Steps
 from dbops.target.address_of import address_of, secrets_of
@@ -60,6 +61,9 @@ def execute(job_id: int, worker: str) -> None:
 
 def _work_on(job: Job, heartbeat: Heartbeat) -> None:
     before = patiently(lambda: plan_before(job))
+    if why := patiently(lambda: why_not_allowed(job)):
+        _end(job, Result("failed", why, "NotAllowed", refused=True), before, Recorder(job, Redactor(())))
+        return
     try:
         secrets = patiently(lambda: secrets_of(job.database.target))
         address = patiently(lambda: address_of(job.database.target))
@@ -71,6 +75,19 @@ def _work_on(job: Job, heartbeat: Heartbeat) -> None:
     result = replace(_perform(job, performance), may_work_on=performance.may_work_on)
     patiently(lambda: _insist(performance.catch_up()))
     _end(job, result, before, recorder, performance.left_behind)
+
+
+def why_not_allowed(job: Job) -> str:
+    """A sentence where who asked for it may not do this (any more): it may have waited for long."""
+    if job.asked_from == SHELL and job.asked_by is None:
+        return ""
+    needed, target = REGISTRY[job.operation].role, job.database.target
+    if rights_of(job.asked_by).on(target.pk) >= needed:
+        return ""
+    return (
+        f"{job.asked_by_name}, who asked for it, does not have the role {needed.word} on {target.name} now. "
+        "Nothing was done. Somebody who has it can ask for it."
+    )
 
 
 def _perform(job: Job, performance: Performance) -> Result:

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -16,6 +17,7 @@ from dbops.models import AuditEvent, Job, Plan, Snapshot, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
 from dbops.redaction import without_tokens
+from dbops.rights import Role
 from dbops.serving import service
 from dbops.steps import Steps
 from dbops.transcript.live import publish_change
@@ -36,11 +38,34 @@ ELSEWHERE = (
 )
 
 
+class NotAllowedError(RefusedError, PermissionDenied):
+    """Who asks does not have the role there."""
+
+    def __init__(self, act: str, target: Target, needed: Role, actor: Actor) -> None:
+        super().__init__(
+            f"{act} on {target.name} needs the role {needed.word} there, which {actor.name} does not have. "
+            "Nothing was done. Ask a superuser for the role if you need it."
+        )
+
+
+# Whose it is may not be told.
+HIDDEN = (
+    "You may not see that target. Nothing was started: one job at a time changes a database. Wait for it, or "
+    "ask somebody who sees all targets."
+)
+
+
 @dataclass(frozen=True)
 class Started:
     job: Job
     # False: this form was sent before and its job exists already.
     new: bool
+
+
+def insist(act: str, target: Target, needed: Role, actor: Actor) -> None:
+    """Views look before; this is the door that pages, commands and JSON all go through."""
+    if actor.rights.on(target.pk) < needed:
+        raise NotAllowedError(act, target, needed, actor)
 
 
 def start(
@@ -57,6 +82,7 @@ def start(
     """Ask for a job. The database decides races: one active changing job per database, one job per key.
     `unless`: why the state of things refuses it, as its page says it, or ""."""
     try:
+        insist(operation, database.target, REGISTRY[operation].role, actor)
         _check_allowed(database, operation, unless)
         _check_plan(database, arguments)
         reason = without_tokens(reason)
@@ -157,7 +183,7 @@ def _same_or_refused(
     again = again_of.pk if again_of else None
     if same and same.again_of_id == again and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
-    refused = RefusedError(*(_sent_already(same) if same else _who_blocks(database, operation)))
+    refused = RefusedError(*(_sent_already(same, actor) if same else _who_blocks(database, operation, actor)))
     _audit_refusal(database, operation, actor, refused)
     raise refused
 
@@ -169,7 +195,9 @@ def _is_what_was_asked(
     return asked == (job.database_id, job.operation, job.arguments, job.asked_by_id, job.asked_by_name)
 
 
-def _sent_already(job: Job) -> tuple[str, Job]:
+def _sent_already(job: Job, actor: Actor) -> tuple[str, Job | None]:
+    if not actor.rights.sees(job.database.target_id):
+        return "This form was already sent for another job. Nothing was started. Open the page anew.", None
     title = REGISTRY[job.operation].title(job.arguments)
     return (
         f"This form was already sent for job {job.pk} ({title} on {job.database}, asked for by "
@@ -178,7 +206,7 @@ def _sent_already(job: Job) -> tuple[str, Job]:
     )
 
 
-def _who_blocks(database: TargetDatabase, operation: str) -> tuple[str, Job | None]:
+def _who_blocks(database: TargetDatabase, operation: str, actor: Actor) -> tuple[str, Job | None]:
     if REGISTRY[operation].writes_tree:
         return _who_writes(database.target)
     here = Q(database=database)
@@ -189,6 +217,8 @@ def _who_blocks(database: TargetDatabase, operation: str) -> tuple[str, Job | No
     job = Job.objects.active().filter(here, changing=True).select_related("database__target").first()
     if job is None:
         return "Another job on this database ended just now. Nothing was started. Look and try again.", None
+    if not actor.rights.sees(job.database.target_id):
+        return f"A job on another target{_how_it_blocks(job, database)}, is {job.state}. {HIDDEN}", None
     return (
         f"Job {job.pk} ({job.operation} on {job.database}{_how_it_blocks(job, database)}) "
         f"by {job.asked_by_name} is {job.state}. "
@@ -228,6 +258,7 @@ def _audit_refusal(database: TargetDatabase, operation: str, actor: Actor, refus
 
 def cancel(job: Job, actor: Actor, reason: str = "") -> str:
     """Ask to stop a job; the sentence says what happens now. A job that nobody began never starts."""
+    insist("cancel", job.database.target, Role.OPERATOR, actor)
     with transaction.atomic():
         sentence = _cancel_queued(job, actor) or _cancel_begun(job, actor) or _cannot_cancel(job)
         AuditEvent.objects.record(
@@ -259,6 +290,7 @@ def _cannot_cancel(job: Job) -> str:
 
 def inspect(target: Target, actor: Actor) -> str:
     """Ask for an inspection now."""
+    insist("inspect", target, Role.OPERATOR, actor)
     with transaction.atomic():
         AuditEvent.objects.record("target.inspect", actor, target=target.name)
         Target.objects.filter(pk=target.pk).update(inspection_asked_at=Now())
@@ -290,6 +322,7 @@ def plan(database: TargetDatabase, app: str, migration: str, actor: Actor, *, pu
     """Ask for a plan, which changes nothing; "" and "" is the whole project, as `migrate` takes them. Where
     one for the same choice is on its way, it is that one. `publish`: a worker is told of it now; who makes
     it itself does not, and should it vanish, the sweep does."""
+    insist("plan", database.target, Role.OPERATOR, actor)
     try:
         with transaction.atomic():
             asked = Plan.objects.create(
@@ -312,6 +345,7 @@ def plan(database: TargetDatabase, app: str, migration: str, actor: Actor, *, pu
 
 def snapshot(database: TargetDatabase, actor: Actor) -> Snapshot:
     """Ask for the schema of what is applied, which changes nothing. One on its way is taken for it."""
+    insist("compare", database.target, Role.OPERATOR, actor)
     try:
         with transaction.atomic():
             asked = Snapshot.objects.create(database=database, asked_by_name=actor.name, published_at=Now())
@@ -334,6 +368,7 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
 
     RefusedError when it is not lost (any more). Afterwards its database is free for other jobs.
     """
+    insist("resolve", job.database.target, Role.STAFF, actor)
     with transaction.atomic():
         # Its worker may tell at this very moment how it lost the target.
         job = Job.objects.select_for_update(of=("self",)).select_related("database__target").get(pk=job.pk)

@@ -22,9 +22,12 @@ class Scheduler(beat.Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._due: dict[str, float] = {}
+        self._is_closed = False
         super().__init__(*args, **kwargs)
 
     def tick(self, *_: Any, **__: Any) -> float:
+        if self._is_closed:
+            raise SystemExit
         entries: dict[str, Any] = self.schedule
         for name, entry in entries.items():
             if monotonic() >= self._due.get(name, 0.0):
@@ -33,6 +36,9 @@ class Scheduler(beat.Scheduler):
         return max(0.0, min(self._due.values()) - monotonic())
 
     def close(self) -> None:
+        """Called by the handler of SIGTERM, which then raises SystemExit. Python drops that where the signal
+        came in a callback of the garbage collector or of an import: the next tick raises it again."""
+        self._is_closed = True
         leave()
         super().close()
 

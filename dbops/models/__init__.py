@@ -1,5 +1,6 @@
 from dbops.models.audit import AuditEvent
 from dbops.models.ending import SessionEnding
+from dbops.models.grant import Grant
 from dbops.models.inspection import Inspection
 from dbops.models.job import Job
 from dbops.models.plan import Plan
@@ -13,6 +14,7 @@ from dbops.models.worker import Worker
 
 __all__ = [
     "AuditEvent",
+    "Grant",
     "Inspection",
     "Job",
     "MigrationSource",

@@ -42,6 +42,8 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("lost", "succeeded"): "the guard is free and all it had to do is recorded",
     ("lost", "cancelled"): "the guard is free, and it had been asked to stop; or staff said so of such a one",
 }
+# Where who asked for it was at the shell.
+SHELL = "shell"
 ACTIVE = ("queued", "starting", "running", "cancelling", "lost")
 WORKED_ON = ("starting", "running", "cancelling")
 FINAL = ("succeeded", "failed", "cancelled")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dbops.rights import Role
+
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -94,6 +96,10 @@ class Operation(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def role(self) -> Role:
+        """What it needs on the target: of who asks for it, and of the same person when it begins."""
 
     @property
     def changing(self) -> bool:

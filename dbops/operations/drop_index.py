@@ -5,12 +5,14 @@ from typing import Any
 
 from dbops.operations.base import Context, Done
 from dbops.operations.migrate import follow, session
+from dbops.rights import Role
 
 
 class DropIndex:
     """Arguments: {"schema": name, "index": name}."""
 
     name = "drop_index"
+    role = Role.STAFF
     changing = True
     writes_tree = False
 

@@ -5,12 +5,14 @@ from typing import Any
 
 from dbops.operations.base import Context, Done
 from dbops.operations.migrate import follow, session
+from dbops.rights import Role
 
 
 class MakeMigrations:
     """Arguments: {"merge": bool, "expected": fingerprint of the preview}."""
 
     name = "makemigrations"
+    role = Role.STAFF
     changing = False
     writes_tree = True
 

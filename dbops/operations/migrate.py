@@ -6,6 +6,7 @@ from typing import Any
 from dbops import conf
 from dbops.operations.base import Context, Done
 from dbops.plain import listed
+from dbops.rights import Role
 from dbops.target.about import size_of
 
 
@@ -14,6 +15,7 @@ class Migrate:
     of the plan that the person saw. Where the plan is another by then, nothing is done."""
 
     name = "migrate"
+    role = Role.OPERATOR
     changing = True
     writes_tree = False
 

@@ -5,12 +5,14 @@ from typing import Any
 
 from dbops.operations.base import Context, Done
 from dbops.operations.migrate import follow, session
+from dbops.rights import Role
 
 
 class Record:
     """Arguments: {"app": label, "migration": name}."""
 
     name = "record"
+    role = Role.STAFF
     changing = True
     writes_tree = False
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbops import aftermath
-from dbops.access import Role
 from dbops.elsewhere import why_elsewhere
 from dbops.models import Job
 from dbops.pages.remedies import Remedy, remedies
+from dbops.rights import Rights, Role
 
 Fact = Mapping[str, Any]
 
@@ -110,24 +110,33 @@ def needed_role(role: Role) -> str:
 
 @dataclass(frozen=True)
 class Left:
-    """`indexes` None: whether there are invalid ones is not known. `later`: a job that worked there since.
-    `elsewhere`: why what is done now may reach another database, or ""."""
+    """`indexes` None: whether there are invalid ones is not known. `later`: a job that worked there since;
+    `later_is_hidden`: on a target that this person does not see. `elsewhere`: why what is done now may reach
+    another database, or ""."""
 
     examined: list[Examined]
     indexes: list[InvalidIndex] | None
     later: Job | None
+    later_is_hidden: bool
     elsewhere: str
 
 
-def left_by(role: Role, job: Job) -> Left | None:
+def left_by(rights: Rights, job: Job) -> Left | None:
     """None where nothing was looked for."""
     if "examined" not in job.facts:
         return None
-    indexes = job.facts["invalid_indexes"]
-    since = Job.objects.later_than(job).filter(changing=True)
+    indexes, role = job.facts["invalid_indexes"], rights.on(job.database.target_id)
+    later = _changed_since(job)
     return Left(
         [Examined(job, fact, role) for fact in job.facts["examined"]],
         None if indexes is None else [InvalidIndex(job, fact, role) for fact in indexes],
-        since.only("pk", "state", "operation").order_by("-id").first(),
+        later,
+        later is not None and not rights.sees(later.database.target_id),
         why_elsewhere(job),
     )
+
+
+def _changed_since(job: Job) -> Job | None:
+    """It may have come through another target that leads to the same database."""
+    since = Job.objects.later_than(job).filter(changing=True).select_related("database")
+    return since.only("pk", "state", "operation", "database__target_id").order_by("-id").first()

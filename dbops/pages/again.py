@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from dbops import conf
-from dbops.access import Role
 from dbops.again import why_not_again
 from dbops.elsewhere import same_database_is_known
 from dbops.inspection.knowledge import latest_done, report_now
@@ -12,6 +11,7 @@ from dbops.models import AuditEvent, Inspection, Job, Plan, Target
 from dbops.pages.facts import NOT_KNOWN, VENDORS, JobFacts, Pairs, plan_in, revision_in
 from dbops.pages.job import JobRow, title_of
 from dbops.pages.target import DatabasePart, database_part, unserved
+from dbops.rights import Rights, Role
 from dbops.serving import Service
 
 LATER_SHOWN = 10
@@ -40,6 +40,8 @@ class AgainPage:
     now: Pairs | None
     changes: list[Change]
     later: list[JobRow]
+    # Others came through targets that lead to the same database and that this person does not see.
+    later_are_hidden: bool
     configured: list[AuditEvent]
     unserved: Service | None
     # That it would be held to now: the kept one for the same choice, where nothing makes it doubtful.
@@ -111,11 +113,12 @@ class AgainPage:
         return [pair for pair in pairs if (list(pair) in there) is now]
 
 
-def again_page(role: Role, job: Job) -> AgainPage:
+def again_page(rights: Rights, job: Job) -> AgainPage:
     target, inspection = job.database.target, latest_done(job.database.target)
-    part = database_part(role, job.database, inspection)
+    part = database_part(rights, job.database, inspection)
     then = [name.split(".", 1) for name in job.facts["plan"]] if "plan" in job.facts else None
-    later = Job.objects.later_than(job).select_related("database__target").order_by("-pk")[:LATER_SHOWN]
+    since, seen = Job.objects.later_than(job), rights.within("database__target_id")
+    later = since.filter(seen).select_related("database__target").order_by("-pk")[:LATER_SHOWN]
     configured = AuditEvent.objects.filter(target=target.name, act="target.change", at__gt=job.created_at)
     return AgainPage(
         job=job,
@@ -125,10 +128,11 @@ def again_page(role: Role, job: Job) -> AgainPage:
         now=_now(job, part, then) if part.reported_at else None,
         changes=_changes(job, inspection),
         later=[JobRow(one, title_of(one)) for one in later],
+        later_are_hidden=not rights.sees_all and since.exclude(seen).exists(),
         configured=list(configured.order_by("-pk")[:LATER_SHOWN]),
         unserved=next(iter(unserved([target.queue])), None),
         plan=_plan(job),
-        role=role,
+        role=rights.on(target.pk),
     )
 
 

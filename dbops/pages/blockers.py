@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dbops.access import Role
 from dbops.endings import listed, why_not
 from dbops.lockwait import lock_of, whom
 from dbops.models import Job, SessionEnding
 from dbops.models.job import WORKED_ON
+from dbops.rights import Rights, Role
 
 ENDINGS_SHOWN = 5
 
@@ -144,7 +144,7 @@ class SessionPage:
         return why_not(self.blocker.facts, self.act)
 
 
-def session_page(role: Role, job: Job, pid: int, act: str) -> SessionPage:
-    found = listed(job, pid)
+def session_page(rights: Rights, job: Job, pid: int, act: str) -> SessionPage:
+    found, role = listed(job, pid), rights.on(job.database.target_id)
     blocker = Blocker(found, seen(shown(job)), may_end=role >= Role.STAFF) if found else None
     return SessionPage(job, pid, act, blocker, role)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbops.access import Role
+from django.db.models import QuerySet
+
 from dbops.inspection.compare import Comparison, History, compare, history_of
 from dbops.inspection.knowledge import database_statuses, latest_done, report_now
 from dbops.inspection.schema_diff import SchemaDiff, between
 from dbops.inspection.words import name_some
 from dbops.models import Snapshot, TargetDatabase
 from dbops.models.status import Status
+from dbops.rights import Rights, Role
 from dbops.serving import Service, services
 
 # Rows of the table of migrations.
@@ -62,6 +64,7 @@ class Side:
 
 @dataclass(frozen=True)
 class ComparePage:
+    # On both of them.
     role: Role
     # As they were typed, and what is wrong with them.
     a: str
@@ -107,18 +110,18 @@ class ComparePage:
         return self.role >= Role.OPERATOR
 
 
-def compare_page(role: Role, a: str, b: str, view: str = "") -> ComparePage:
-    found = {name: _find(name) for name in (a, b) if name}
+def compare_page(rights: Rights, a: str, b: str, view: str = "") -> ComparePage:
+    found = {name: _find(rights, name) for name in (a, b) if name}
     problems = _problems(a, b, found)
     one, other = found.get(a), found.get(b)
     sides = (_side(one), _side(other)) if one and other and not problems else None
     waiting = {side.open.database.target.inspect_queue for side in sides or () if side.open}
     return ComparePage(
-        role=role,
+        role=min(rights.on(side.database.target_id) for side in sides) if sides else rights.highest,
         a=a,
         b=b,
         problems=problems,
-        choices=_choices(),
+        choices=_choices(rights),
         sides=sides,
         comparison=compare(*(side.history for side in sides)) if sides and _both_known(sides) else None,
         diff=_diff(sides) if sides else None,
@@ -154,15 +157,19 @@ def _left_out(lacking: list[dict[str, str]]) -> list[str]:
     ]
 
 
-def _choices() -> list[str]:
-    known = TargetDatabase.objects.filter(in_settings=True).order_by("target__name", "alias")
+def _known(rights: Rights) -> QuerySet[TargetDatabase]:
+    return TargetDatabase.objects.filter(rights.within("target_id"), in_settings=True)
+
+
+def _choices(rights: Rights) -> list[str]:
+    known = _known(rights).order_by("target__name", "alias")
     return [f"{target}/{alias}" for target, alias in known.values_list("target__name", "alias")]
 
 
-def _find(name: str) -> TargetDatabase | None:
+def _find(rights: Rights, name: str) -> TargetDatabase | None:
     """A target's name has no slash; an alias may."""
     target, _, alias = name.partition("/")
-    known = TargetDatabase.objects.filter(in_settings=True).select_related("target")
+    known = _known(rights).select_related("target")
     # Postgres refuses to look for a text with a NUL.
     return None if "\0" in name else known.filter(target__name=target, alias=alias).first()
 

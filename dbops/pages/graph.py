@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 
 from django.urls import NoReverseMatch, reverse
 
-from dbops.access import Role
 from dbops.inspection.knowledge import database_statuses, latest_done, report_now
 from dbops.models import TargetDatabase
 from dbops.models.status import Status
 from dbops.pages.graph_layout import Block, Layout, Place, lay_out
 from dbops.pages.graph_nodes import STATES, Graph, Key, Node, graph_of
+from dbops.rights import Rights, Role
 
 # As ?app= has it: no app is called so.
 EVERYTHING = "*"
@@ -147,7 +147,7 @@ class GraphPage:
         return self.total <= SMALL
 
 
-def graph_page(role: Role, database: TargetDatabase, app: str) -> GraphPage:
+def graph_page(rights: Rights, database: TargetDatabase, app: str) -> GraphPage:
     inspection = latest_done(database.target)
     report = report_now(database, inspection)
     disk = (inspection.report or {}).get("disk") if inspection else None
@@ -160,7 +160,7 @@ def graph_page(role: Role, database: TargetDatabase, app: str) -> GraphPage:
     counted = sum(len(block.members) for block in layout.blocks)
     return GraphPage(
         database=database,
-        role=role,
+        role=rights.on(database.target_id),
         is_known=disk is not None,
         reported_at=inspection.started_at if inspection else None,
         boxes=picture.boxes,

@@ -6,7 +6,6 @@ from datetime import datetime
 from django.core.paginator import Page, Paginator
 
 from dbops import conf
-from dbops.access import Role
 from dbops.again import is_repeatable
 from dbops.models import Job, SessionEnding, Step, Target, TargetDatabase
 from dbops.models.job import ACTIVE, FINAL
@@ -15,6 +14,7 @@ from dbops.pages.aftermath import Left, left_by
 from dbops.pages.blockers import Retry, Wait, endings_of, retry_of, waits_of
 from dbops.pages.facts import JobFacts
 from dbops.pages.files import WrittenFile, files_of
+from dbops.rights import Rights, Role
 from dbops.serving import Service, not_taking, service
 from dbops.transcript.reading import Lines, read_last
 from dbops.transcript.retention import removed_words
@@ -129,13 +129,13 @@ def title_of(job: Job) -> str:
     return REGISTRY[job.operation].title(job.arguments)
 
 
-def job_page(role: Role, job: Job) -> JobPage:
+def job_page(rights: Rights, job: Job) -> JobPage:
     return JobPage(
         job=job,
         steps=list(Step.objects.filter(job=job).order_by("position", "attempt")),
-        role=role,
+        role=rights.on(job.database.target_id),
         endings=endings_of(job),
-        left=left_by(role, job),
+        left=left_by(rights, job),
         service=service(job.queue) if job.state == "queued" else None,
         repeats=list(job.repeats.order_by("pk").values_list("pk", flat=True)) if job.state in FINAL else [],
     )
@@ -179,11 +179,12 @@ def transcript_so_far(job: Job) -> Transcript:
     return Transcript(job, read_last(job.pk, LINES_OF_PAGE, ANSWER_BYTES))
 
 
-def jobs_page(role: Role, *, q: str, state: str, page: int) -> JobsPage:
-    jobs = Job.objects.select_related("database__target").order_by("-id")
+def jobs_page(rights: Rights, *, q: str, state: str, page: int) -> JobsPage:
+    seen = Job.objects.filter(rights.within("database__target_id"))
+    jobs = seen.select_related("database__target").order_by("-id")
     if q:
         jobs = jobs.filter(database__target__name__icontains=q)
     if state:
         jobs = jobs.filter(state__in=ACTIVE if state == "active" else [state])
     shown = Paginator(jobs, conf.knob("PAGE_SIZE")).get_page(page)
-    return JobsPage([JobRow(job, title_of(job)) for job in shown], shown, q, state, role)
+    return JobsPage([JobRow(job, title_of(job)) for job in shown], shown, q, state, rights.highest)

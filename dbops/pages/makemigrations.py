@@ -6,9 +6,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from dbops.access import Role
 from dbops.inspection.knowledge import latest_done
 from dbops.models import Inspection, Job, Target, TargetDatabase
+from dbops.rights import Rights, Role
 from dbops.serving import Service, services
 from dbops.writing import why_not
 
@@ -134,7 +134,7 @@ class MakeMigrationsPage:
         return ASKS if kinds & set(UNANSWERABLE) else ""
 
 
-def makemigrations_page(role: Role, target: Target, *, merge: bool) -> MakeMigrationsPage:
+def makemigrations_page(rights: Rights, target: Target, *, merge: bool) -> MakeMigrationsPage:
     databases = list(target.databases.filter(in_settings=True).select_related("target"))
     default = next((one for one in databases if one.alias == "default"), None)
     return MakeMigrationsPage(
@@ -144,5 +144,5 @@ def makemigrations_page(role: Role, target: Target, *, merge: bool) -> MakeMigra
         database=default or next(iter(databases), None),
         active=Job.objects.active().filter(writes_tree_of=target).first(),
         unserved=next((one for one in services([target.queue]).values() if one.nobody), None),
-        role=role,
+        role=rights.on(target.pk),
     )

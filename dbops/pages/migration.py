@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbops.access import Role
 from dbops.inspection.archived import Edit
 from dbops.inspection.graph import Key
 from dbops.inspection.knowledge import Migration, latest_done, migrations_by_app, report_now
 from dbops.inspection.sources import edit_of, texts_of
 from dbops.models import MigrationSource, SeenMigration, TargetDatabase
+from dbops.rights import Rights, Role
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MigrationPage:
         return [diff_line(text) for text in self.edit.diff.splitlines()] if self.edit else []
 
 
-def migration_page(role: Role, database: TargetDatabase, app: str, name: str) -> MigrationPage | None:
+def migration_page(rights: Rights, database: TargetDatabase, app: str, name: str) -> MigrationPage | None:
     """None for one that neither the latest inspection nor the archive knows."""
     key, inspection = (app, name), latest_done(database.target)
     report = report_now(database, inspection)
@@ -81,7 +81,7 @@ def migration_page(role: Role, database: TargetDatabase, app: str, name: str) ->
         needs=[_need(tuple(one), known) for one in file.get("dependencies") or [] if len(one) == 2],
         needed_by=[_need(other, known) for other, one in disk.items() if list(key) in one["dependencies"]],
         reported_at=inspection.started_at if inspection else None,
-        role=role,
+        role=rights.on(database.target_id),
     )
 
 

@@ -8,12 +8,12 @@ from django.core.paginator import Page, Paginator
 from django.db.models import OuterRef, Subquery
 
 from dbops import conf
-from dbops.access import Role
 from dbops.inspection.knowledge import database_statuses, target_statuses
 from dbops.models import Job, Target, TargetDatabase, clock
 from dbops.models.status import STATES, Status
 from dbops.pages.overview_query import SORTS, Counts, Wanted, count, keys
 from dbops.probes.knowledge import Readiness, readiness_of
+from dbops.rights import Rights, Role
 
 WORDS = {"conflict": "in conflict"}
 # The end of an index a database: the history of jobs is not read.
@@ -62,6 +62,7 @@ class OverviewPage:
     rows: "Page[Row]"
     counts: Counts
     wanted: Wanted
+    # The highest on any target.
     role: Role
 
     @property
@@ -84,19 +85,19 @@ def _sort(name: str, sort: str) -> Sort:
     return Sort(direction, f"-{name}" if direction == "ascending" else name)
 
 
-def overview_page(role: Role, wanted: Wanted) -> OverviewPage:
+def overview_page(rights: Rights, wanted: Wanted) -> OverviewPage:
     now = clock.now()
-    counts = count(wanted, now)
-    matching = _Matching(role, wanted, now, counts.matching)
+    counts = count(rights, wanted, now)
+    matching = _Matching(rights, wanted, now, counts.matching)
     shown: Page[Row] = Paginator(matching, conf.knob("PAGE_SIZE")).get_page(wanted.page)  # type: ignore[arg-type]
-    return OverviewPage(shown, counts, wanted, role)
+    return OverviewPage(shown, counts, wanted, rights.highest)
 
 
 @dataclass(frozen=True)
 class _Matching:
     """What a paginator cuts a page from: counted already, and read only where it is cut."""
 
-    role: Role
+    rights: Rights
     wanted: Wanted
     now: datetime
     matching: int
@@ -108,19 +109,19 @@ class _Matching:
         return self.matching
 
     def __getitem__(self, cut: slice) -> list[Row]:
-        return rows_of(self.role, list(keys(self.wanted, self.now)[cut]), self.now)
+        return rows_of(self.rights, list(keys(self.rights, self.wanted, self.now)[cut]), self.now)
 
 
-def all_rows(role: Role) -> list[Row]:
+def all_rows(rights: Rights) -> list[Row]:
     """Unpaged, by name: for the shell."""
     now = clock.now()
     return sorted(
-        rows_of(role, list(keys(Wanted(), now)), now),
+        rows_of(rights, list(keys(rights, Wanted(), now)), now),
         key=lambda row: (row.target.name, row.database.alias if row.database else ""),
     )
 
 
-def rows_of(role: Role, shown: list[Key], now: datetime) -> list[Row]:
+def rows_of(rights: Rights, shown: list[Key], now: datetime) -> list[Row]:
     """The rows of these (target, database), in their order; a database that was taken away meanwhile is left
     out."""
     databases = _databases([database_id for _, database_id in shown if database_id])
@@ -129,6 +130,7 @@ def rows_of(role: Role, shown: list[Key], now: datetime) -> list[Row]:
     rows = []
     for target_id, database_id in shown:
         if database := databases.get(database_id or 0):
+            role = rights.on(target_id)
             rows.append(_database_row(role, database, jobs.get(database.pk), now))
         elif target := bare.get(target_id):
             rows.append(_bare_row(target, now))

@@ -28,8 +28,8 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, Least, Lower, NullIf
 
 from dbops.inspection.knowledge import stale_since
-from dbops.models import Target
 from dbops.models.status import STATES
+from dbops.rights import Rights
 
 # Of equally bad ones, what hurts most comes first.
 ENVIRONMENTS = ("production", "staging", "development")
@@ -61,11 +61,11 @@ class Counts:
     by_state: dict[str, int]
 
 
-def all_there_is() -> QuerySet[Any, Any]:
-    """Each with its target's pk, `database_pk` (None where no database is known), `seen` (the states that
-    were found) and `seen_at`."""
+def all_there_is(rights: Rights) -> QuerySet[Any, Any]:
+    """For this person. Each with its target's pk, `database_pk` (None where no database is known), `seen`
+    (the states that were found) and `seen_at`."""
     bare = Q(found__isnull=True)
-    return Target.objects.annotate(
+    return rights.targets.annotate(
         found=FilteredRelation("databases", condition=Q(databases__in_settings=True)),
     ).annotate(
         database_pk=F("found__pk"),
@@ -106,7 +106,7 @@ def states_of(status: str) -> list[str]:
     return TROUBLE if status == "trouble" else [status] if status else []
 
 
-def count(wanted: Wanted, now: datetime) -> Counts:
+def count(rights: Rights, wanted: Wanted, now: datetime) -> Counts:
     """All that the page counts, in one reading: how many rows there are of each combination."""
     searched = ExpressionWrapper(where(wanted) or Q(pk__isnull=False), BooleanField())
     age = Case(
@@ -114,7 +114,8 @@ def count(wanted: Wanted, now: datetime) -> Counts:
         When(seen_at__lte=stale_since(now), then=Value("stale")),
         default=Value("fresh"),
     )
-    kinds = all_there_is().annotate(searched=searched, age=age).order_by().values("searched", "age", "seen")
+    every = all_there_is(rights).annotate(searched=searched, age=age)
+    kinds = every.order_by().values("searched", "age", "seen")
     return _sum(list(kinds.annotate(rows=Count("pk"))), wanted)
 
 
@@ -137,12 +138,12 @@ def _shown(age: str, seen: list[str]) -> set[str]:
     return {*seen, "unknown"} if age == "stale" else set(seen)
 
 
-def keys(wanted: Wanted, now: datetime) -> QuerySet[Any, Any]:
+def keys(rights: Rights, wanted: Wanted, now: datetime) -> QuerySet[Any, Any]:
     """(target's pk, database's pk or None) of all that match, in order; to be sliced."""
     of_status = Q()
     for state in states_of(wanted.status):
         of_status |= has(state, now)
-    matching = all_there_is().filter(where(wanted) & of_status)
+    matching = all_there_is(rights).filter(where(wanted) & of_status)
     return matching.order_by(*order(wanted.sort, now)).values_list("pk", "database_pk")
 
 

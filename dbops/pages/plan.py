@@ -10,7 +10,6 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 
 from dbops import conf
-from dbops.access import Role
 from dbops.inspection import plan_of, schema_diff
 from dbops.inspection.knowledge import database_statuses, latest_done, migrations_by_app, report_now
 from dbops.inspection.plans import why_outdated
@@ -22,6 +21,7 @@ from dbops.models.plan import choice_words
 from dbops.models.status import Status
 from dbops.pages.overview import why_not_migrate
 from dbops.pages.plan_entries import Migration, own_code
+from dbops.rights import Rights, Role
 from dbops.serving import Service, services
 
 RECENT_SHOWN = 10
@@ -242,17 +242,17 @@ class PlanPage:
         return self.migrate_refused
 
 
-def plan_page(role: Role, plan: Plan, shown: Shown) -> PlanPage:
-    return _page(role, plan.database, plan, shown, recent=[])
+def plan_page(rights: Rights, plan: Plan, shown: Shown) -> PlanPage:
+    return _page(rights.on(plan.database.target_id), plan.database, plan, shown, recent=[])
 
 
-def newest_plan_page(role: Role, database: TargetDatabase, shown: Shown) -> PlanPage:
+def newest_plan_page(rights: Rights, database: TargetDatabase, shown: Shown) -> PlanPage:
     plan = Plan.objects.newest_forward(database).first()
     recent = Plan.objects.filter(database=database).defer("content", "error_traceback").order_by("-pk")
     found = list(recent[:RECENT_SHOWN])
     for one in [*found, *([plan] if plan else [])]:
         one.database = database
-    return _page(role, database, plan, shown, recent=found)
+    return _page(rights.on(database.target_id), database, plan, shown, recent=found)
 
 
 def _page(

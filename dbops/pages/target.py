@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.models import F
 
-from dbops.access import Role
 from dbops.inspection import Lack, caution, plan_of
 from dbops.inspection.graph import Key
 from dbops.inspection.knowledge import (
@@ -26,6 +25,7 @@ from dbops.pages.overview import why_not_migrate
 from dbops.pages.plan import Content, Shown, doubt
 from dbops.pages.project import Project, project_of
 from dbops.probes.knowledge import Readiness, readiness_of
+from dbops.rights import Rights, Role
 from dbops.serving import Service, services
 
 JOBS_SHOWN = 10
@@ -135,8 +135,8 @@ class MigratePage:
         return self.content.plan.fingerprint if self.content else ""
 
 
-def target_page(role: Role, target: Target) -> TargetPage:
-    inspection = latest_done(target)
+def target_page(rights: Rights, target: Target) -> TargetPage:
+    role, inspection = rights.on(target.pk), latest_done(target)
     databases = list(target.databases.filter(in_settings=True).select_related("target", "probe"))
     jobs = list(
         Job.objects.filter(database__target=target)
@@ -171,8 +171,9 @@ def active_jobs(databases: list[TargetDatabase]) -> dict[int, Job]:
     return {job.database_id: job for job in jobs}
 
 
-def database_part(role: Role, database: TargetDatabase, inspection: Inspection | None) -> DatabasePart:
+def database_part(rights: Rights, database: TargetDatabase, inspection: Inspection | None) -> DatabasePart:
     active, edited = active_jobs([database]), edited_of([database])
+    role = rights.on(database.target_id)
     return _part(role, database, inspection, active.get(database.pk), edited[database.pk])
 
 
@@ -220,11 +221,11 @@ def facts_of(report: Mapping[str, Any], project: Mapping[str, Any]) -> Facts:
     )
 
 
-def migrate_page(role: Role, database: TargetDatabase) -> MigratePage:
+def migrate_page(rights: Rights, database: TargetDatabase) -> MigratePage:
     inspection = latest_done(database.target)
-    part = database_part(role, database, inspection)
+    part = database_part(rights, database, inspection)
     nobody = next(iter(unserved([database.target.queue])), None)
-    return MigratePage(part, role, nobody, _content(database, inspection))
+    return MigratePage(part, rights.on(database.target_id), nobody, _content(database, inspection))
 
 
 def _content(database: TargetDatabase, inspection: Inspection | None) -> Content | None:

@@ -1,14 +1,17 @@
-"""The page of workers and queues."""
+"""The page of workers and queues: those that matter to what a person sees. How busy a shared worker or queue
+is stands there for all of them; whose jobs these are, for those who see their targets."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from dbops.access import Role
+from django.db.models import QuerySet
+
 from dbops.broker import waiting_by_queue
-from dbops.models import Job, Target, Worker
+from dbops.models import Job, Worker
 from dbops.models.job import WORKED_ON
 from dbops.pages.job import title_of
+from dbops.rights import Rights, Role
 from dbops.serving import BEATS_QUEUE, Service, needed, not_taking, served
 
 MISSING = {
@@ -114,22 +117,31 @@ def different(kind: str, workers: Iterable[Worker]) -> str:
     return f"They run different versions of {VERSIONS[kind]}: {each}.{ADVICE.get(kind, '')}"
 
 
-def workers_page(role: Role) -> WorkersPage:
-    workers = list(Worker.objects.all())
-    active = list(Job.objects.active().select_related("database__target").order_by("pk"))
-    wanted = needed(Target.objects.only("name", "queue"))
+def workers_page(rights: Rights) -> WorkersPage:
+    active = list(_active_jobs(rights))
+    wanted = needed(rights.targets.only("name", "queue"))
     # A job may wait in a queue that no target names any more.
     for job in active:
         if job.state == "queued":
             wanted.setdefault(job.queue, [])
+    workers = [worker for worker in Worker.objects.all() if rights.sees_all or _matters(worker, wanted)]
     messages = waiting_by_queue(wanted)
     found = served(wanted, [worker for worker in workers if worker.kind == Worker.Kind.WORKER])
     return WorkersPage(
         workers=[WorkerRow(worker, _at_work(worker, active)) for worker in workers],
         queues=[_queue(found[queue], names, messages, active) for queue, names in wanted.items()],
         broker_away=messages is None,
-        role=role,
+        role=rights.highest,
     )
+
+
+def _active_jobs(rights: Rights) -> QuerySet[Job]:
+    seen = Job.objects.active().filter(rights.within("database__target_id"))
+    return seen.select_related("database__target").order_by("pk")
+
+
+def _matters(worker: Worker, queues: Iterable[str]) -> bool:
+    return worker.kind != Worker.Kind.WORKER or bool(set(worker.queues) & set(queues))
 
 
 def _at_work(worker: Worker, active: list[Job]) -> list[AtWork]:

@@ -8,16 +8,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
+from dbops.access import OpsRequest, actor_of, job_or_404, needs
 from dbops.forms import ConfirmForm
 from dbops.models import Job
 from dbops.pages.again import again_page
+from dbops.rights import Role
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Role.OPERATOR)
 def again(request: OpsRequest, job_id: int) -> HttpResponse:
-    found = job_or_404(job_id)
+    found = job_or_404(request, job_id)
     form = ConfirmForm(request.POST or None)
     if request.method == "GET":
         return _page(request, found, form)
@@ -35,7 +36,7 @@ def again(request: OpsRequest, job_id: int) -> HttpResponse:
 
 
 def _page(request: OpsRequest, job: Job, form: ConfirmForm, status: int = 200, **more: Any) -> HttpResponse:
-    page = again_page(request.role, job)
+    page = again_page(request.rights, job)
     form.initial["plan"] = page.plan.fingerprint if page.plan else ""
     context = {"page": page, "form": form, **more}
     return render(request, "pages/again.html", context, status=status)

@@ -1,4 +1,4 @@
-"""The live fragments of a job's page, made once for all its viewers of one role."""
+"""The live fragments of a job's page, made once for all its viewers with the same rights."""
 
 import asyncio
 import json
@@ -10,14 +10,15 @@ from weakref import WeakKeyDictionary
 
 from django.template.loader import render_to_string
 
-from dbops.access import Role, job_or_404
+from dbops.models import Job
 from dbops.pages.job import FRAGMENTS, job_page
 from dbops.plain import plain_page
+from dbops.rights import Rights
 from dbops.transcript.threads import beside_the_loop
 
 # What nothing announces (an age, a worker that came) is this old at most for those who come.
 FRESH_S = 1.0
-# Jobs and roles whose fragments are kept.
+# Jobs and rights whose fragments are kept.
 KEPT = 32
 # Stands for the token of whoever is sent them; another one in each process, so that no target can print it.
 TOKEN = f"token-of-the-viewer-{secrets.token_hex(16)}"
@@ -45,22 +46,22 @@ class Fragments:
 
 
 class Made:
-    """The newest fragments of each job and role, for those who come at about the same time."""
+    """The newest fragments of each job and rights, for those who come at about the same time."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[tuple[int, Role], asyncio.Task[Fragments]] = OrderedDict()
+        self._made: OrderedDict[tuple[int, Rights], asyncio.Task[Fragments]] = OrderedDict()
 
-    async def of(self, job_id: int, role: Role, version: int) -> Fragments:
+    async def of(self, job_id: int, rights: Rights, version: int) -> Fragments:
         """As of this version of its row, or a later one."""
-        key = job_id, role
+        key = job_id, rights
         task = self._made.get(key)
         if task is None or (task.done() and not _serves(task, version)):
             task = self._start(key)
         # Whoever asked first may leave; the others still wait for it.
         found = await asyncio.shield(task)
-        return found if found.version >= version else await self.of(job_id, role, version)
+        return found if found.version >= version else await self.of(job_id, rights, version)
 
-    def _start(self, key: tuple[int, Role]) -> asyncio.Task[Fragments]:
+    def _start(self, key: tuple[int, Rights]) -> asyncio.Task[Fragments]:
         self._made[key] = task = asyncio.create_task(_make(*key, asyncio.get_running_loop().time()))
         self._made.move_to_end(key)
         while len(self._made) > KEPT:
@@ -76,9 +77,9 @@ def _serves(task: asyncio.Task[Fragments], version: int) -> bool:
 
 
 @beside_the_loop
-def _make(job_id: int, role: Role, now: float) -> Fragments:
-    job = job_or_404(job_id)
-    context = {"page": job_page(role, job), "csrf_token": TOKEN}
+def _make(job_id: int, rights: Rights, now: float) -> Fragments:
+    job = Job.objects.select_related("database__target").get(pk=job_id)
+    context = {"page": job_page(rights, job), "csrf_token": TOKEN}
     html = {name: _rendered(name, context) for name in FRAGMENTS}
     return Fragments(job.version, now, html)
 

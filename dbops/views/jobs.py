@@ -8,9 +8,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from dbops import conf, launch
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs, roles_now
+from dbops.access import OpsRequest, actor_of, job_or_404, needs
 from dbops.forms import CancelForm, JobsFilter
+from dbops.models import Job
 from dbops.pages.job import ANSWER_BYTES, LINES_AT_ONCE, job_page, jobs_page, transcript_so_far
+from dbops.rights import Role, rights_now
 from dbops.transcript.reading import read_after, read_between, with_gaps
 from dbops.transcript.retention import end_of_text, removed_words
 from dbops.transcript.searching import search as search_lines
@@ -28,7 +30,7 @@ def jobs(request: OpsRequest) -> HttpResponse:
     form.is_valid()
     chosen = form.cleaned_data
     page = jobs_page(
-        request.role,
+        request.rights,
         q=chosen.get("q") or "",
         state=chosen.get("state") or "",
         page=chosen.get("page") or 1,
@@ -40,10 +42,10 @@ def jobs(request: OpsRequest) -> HttpResponse:
 @require_GET
 @needs(Role.VIEWER)
 def job(request: OpsRequest, job_id: int) -> HttpResponse:
-    found = job_or_404(job_id)
+    found = job_or_404(request, job_id)
     transcript = transcript_so_far(found)
     return render(
-        request, "pages/job.html", {"page": job_page(request.role, found), "transcript": transcript}
+        request, "pages/job.html", {"page": job_page(request.rights, found), "transcript": transcript}
     )
 
 
@@ -51,7 +53,7 @@ def job(request: OpsRequest, job_id: int) -> HttpResponse:
 @needs(Role.VIEWER)
 def waiting(request: OpsRequest, job_id: int) -> HttpResponse:
     """Who could take a queued job, which changes without the job."""
-    context = {"page": job_page(request.role, job_or_404(job_id))}
+    context = {"page": job_page(request.rights, job_or_404(request, job_id))}
     response = render(request, "_fragments/job_waiting.html", context)
     response["Cache-Control"] = "no-store"
     return response
@@ -60,7 +62,7 @@ def waiting(request: OpsRequest, job_id: int) -> HttpResponse:
 @require_POST
 @needs(Role.OPERATOR)
 def cancellation(request: OpsRequest, job_id: int) -> HttpResponse:
-    found = job_or_404(job_id)
+    found = job_or_404(request, job_id)
     form = CancelForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     messages.info(request, launch.cancel(found, actor_of(request), reason))
@@ -74,7 +76,7 @@ def lines(request: OpsRequest, job_id: int) -> HttpResponse:
     "lines"}], "last", "gap", "removed"}. `last` is the number of the last one that there is. What lies in
     `gap`, [a, b] or null, is not kept; `removed` says why none is, or is "". Of very long lines fewer may
     come than were asked for."""
-    found = job_or_404(job_id)
+    found = job_or_404(request, job_id)
     first, last = number_of_line(request.GET.get("from")), number_of_line(request.GET.get("to"))
     if not first or not last or not first <= last < first + LINES_AT_ONCE:
         sentence = f"`from` and `to` are no numbers of at most {LINES_AT_ONCE} lines."
@@ -91,7 +93,7 @@ def search(request: OpsRequest, job_id: int) -> HttpResponse:
     """Which lines behind `&after=N` hold `?q=words` as they are shown, whatever the case (`&case=1`: as it is
     written): {"lines": [numbers], "count", "more", "until"}. `lines` are the first ones, 10,000 at most, of
     `count`; `more` says that there are others; `until` is the number of the last line that was looked at."""
-    found = job_or_404(job_id)
+    found = job_or_404(request, job_id)
     words, after = request.GET.get("q", ""), request.GET.get("after", "0")
     if not 1 <= len(words) <= WORDS_MOST:
         sentence = f"`q` is not a text of 1 to {WORDS_MOST} characters. Nothing was looked for."
@@ -112,29 +114,29 @@ def number_of_line(text: str | None) -> int:
 @needs(Role.VIEWER)
 async def transcript(request: OpsRequest, job_id: int) -> StreamingHttpResponse:
     """The whole transcript as a text file; while the job runs, what there is."""
-    found = await sync_to_async(job_or_404)(job_id)
+    found = await sync_to_async(job_or_404)(request, job_id)
     name = f"opsdash-job-{found.pk}.txt"
     return StreamingHttpResponse(
-        _all_lines(found.pk, (request.user.pk, request.session.session_key or "")),
+        _all_lines(found, (request.user.pk, request.session.session_key or "")),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _all_lines(job_id: int, who: tuple[int, str]) -> AsyncIterator[str]:
+async def _all_lines(job: Job, who: tuple[int, str]) -> AsyncIterator[str]:
     """A large one takes a slow client long: whether it still may have it is looked at as of a stream."""
     after, looked_at = 0, time.monotonic()
-    while some := await _read(job_id, after):
+    while some := await _read(job.pk, after):
         yield "".join(line + "\n" for line in with_gaps(some, after))
         after = some[-1].last
         if time.monotonic() - looked_at > conf.knob("STREAM_RECHECK_S"):
             looked_at = time.monotonic()
-            if (await _roles_now([who]))[who] < Role.VIEWER:
-                yield "opsdash: you are signed out; the rest is not in this file.\n"
+            if not (await _rights_now([who]))[who].sees(job.database.target_id):
+                yield "opsdash: you may not see this any more; the rest is not in this file.\n"
                 return
-    yield await _end_of_text(job_id)
+    yield await _end_of_text(job.pk)
 
 
 _read = beside_the_loop(read_after)
 _end_of_text = beside_the_loop(end_of_text)
-_roles_now = beside_the_loop(roles_now)
+_rights_now = beside_the_loop(rights_now)

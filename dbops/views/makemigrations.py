@@ -6,21 +6,24 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, needs, target_or_404
+from dbops.access import OpsRequest, actor_of, needs, target_or_404
 from dbops.forms import PreviewForm
 from dbops.pages.makemigrations import MakeMigrationsPage, makemigrations_page
+from dbops.rights import Role
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Role.STAFF)
 def makemigrations(request: OpsRequest, name: str) -> HttpResponse:
-    return _ask_or_start(request, makemigrations_page(request.role, target_or_404(name), merge=False))
+    found = target_or_404(request, name)
+    return _ask_or_start(request, makemigrations_page(request.rights, found, merge=False))
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Role.STAFF)
 def merge(request: OpsRequest, name: str) -> HttpResponse:
-    return _ask_or_start(request, makemigrations_page(request.role, target_or_404(name), merge=True))
+    found = target_or_404(request, name)
+    return _ask_or_start(request, makemigrations_page(request.rights, found, merge=True))
 
 
 def _ask_or_start(request: OpsRequest, page: MakeMigrationsPage) -> HttpResponse:

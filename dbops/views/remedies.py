@@ -6,16 +6,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from dbops import aftermath, launch
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
+from dbops.access import OpsRequest, actor_of, job_or_404, needs
 from dbops.forms import ConfirmForm
 from dbops.pages.remedies import RemedyPage, drop_page, record_page
+from dbops.rights import Role
 
 
 @require_http_methods(["GET", "POST"])
 @needs(Role.STAFF)
 def record(request: OpsRequest, job_id: int) -> HttpResponse:
     """`migration`: app.name, one that was examined after this job."""
-    job = job_or_404(job_id)
+    job = job_or_404(request, job_id)
     app, _, name = sent(request, "migration").partition(".")
     fact = aftermath.examined_of(job, app, name)
     if fact is None:
@@ -27,7 +28,7 @@ def record(request: OpsRequest, job_id: int) -> HttpResponse:
 @needs(Role.STAFF)
 def invalid_index(request: OpsRequest, job_id: int) -> HttpResponse:
     """`schema`, `index`: one that was found invalid after this job."""
-    job = job_or_404(job_id)
+    job = job_or_404(request, job_id)
     fact = aftermath.invalid_index_of(job, sent(request, "schema"), sent(request, "index"))
     if fact is None:
         raise Http404("This job has no such index to drop.")

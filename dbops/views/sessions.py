@@ -8,9 +8,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from dbops import endings
-from dbops.access import OpsRequest, Role, actor_of, job_or_404, needs
+from dbops.access import OpsRequest, actor_of, job_or_404, needs
 from dbops.forms import SessionForm
 from dbops.pages.blockers import session_page
+from dbops.rights import Role
 from dbops.transcript.live import publish_change
 
 
@@ -27,7 +28,7 @@ def session_termination(request: OpsRequest, job_id: int, pid: int) -> HttpRespo
 
 
 def _confirm_or_ask(request: OpsRequest, job_id: int, pid: int, act: str) -> HttpResponse:
-    job = job_or_404(job_id)
+    job = job_or_404(request, job_id)
     if request.method != "POST":
         return _page(request, job, pid, act, form=SessionForm())
     form = SessionForm(request.POST)
@@ -37,7 +38,7 @@ def _confirm_or_ask(request: OpsRequest, job_id: int, pid: int, act: str) -> Htt
     try:
         messages.info(request, endings.ask(job.pk, actor_of(request), **asked))
     except endings.NotNowError as refused:
-        return _page(request, job_or_404(job_id), pid, act, status=409, form=form, refused=refused)
+        return _page(request, job_or_404(request, job_id), pid, act, status=409, form=form, refused=refused)
     publish_change(job.pk)
     return redirect(job)
 
@@ -45,5 +46,5 @@ def _confirm_or_ask(request: OpsRequest, job_id: int, pid: int, act: str) -> Htt
 def _page(
     request: OpsRequest, job: Any, pid: int, act: str, *, status: int = 200, **more: Any
 ) -> HttpResponse:
-    context = {"page": session_page(request.role, job, pid, act), **more}
+    context = {"page": session_page(request.rights, job, pid, act), **more}
     return render(request, "pages/session.html", context, status=status)

@@ -10,8 +10,9 @@ from django.http import StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.views.decorators.http import require_GET
 
-from dbops.access import OpsRequest, Role, job_or_404, needs
+from dbops.access import OpsRequest, job_or_404, needs
 from dbops.models.away import is_away
+from dbops.rights import Rights, Role
 from dbops.transcript.broadcast import broadcasts
 from dbops.transcript.events import ALIVE, event
 from dbops.transcript.following import Changed, Ended, News, follow
@@ -35,11 +36,11 @@ async def job_stream(request: OpsRequest, job_id: int) -> "EventStream":
 
     With `?once=1`, or where the session has STREAMS_PER_SESSION of them open already, it is told what there
     is, and to ask again."""
-    job = await sync_to_async(job_or_404)(job_id)
+    job = await sync_to_async(job_or_404)(request, job_id)
     await sync_to_async(connections.close_all)()
-    viewer = Viewer(request.user.pk, request.session.session_key or "", request.role)
+    viewer = Viewer(request.user.pk, request.session.session_key or "", request.rights)
     # One token for the whole stream: a part of the page that stays the same is not told again.
-    teller = _Teller(job.pk, request.role, get_token(request))
+    teller = _Teller(job.pk, request.rights, get_token(request))
     once = request.GET.get("once") == "1"
     return EventStream(_until_away(_events(viewer, teller, job.pk, _after(request), once=once), job.pk))
 
@@ -102,8 +103,8 @@ async def _events(
 class _Teller:
     """News as one viewer is told them."""
 
-    def __init__(self, job_id: int, role: Role, token: str) -> None:
-        self._job_id, self._role, self._token = job_id, role, token.encode()
+    def __init__(self, job_id: int, rights: Rights, token: str) -> None:
+        self._job_id, self._rights, self._token = job_id, rights, token.encode()
         self._told: dict[str, str] = {}
 
     async def tell(self, all_news: list[News]) -> bytes:
@@ -120,7 +121,7 @@ class _Teller:
         return event("tail", {"text": news.text})
 
     async def _fragments(self, version: int) -> bytes:
-        found = await fragments().of(self._job_id, self._role, version)
+        found = await fragments().of(self._job_id, self._rights, version)
         names = found.unlike(self._told)
         self._told = found.html
         data = found.data(names)

@@ -6,26 +6,27 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dbops import launch
-from dbops.access import OpsRequest, Role, actor_of, database_or_404, needs, target_or_404
+from dbops.access import OpsRequest, actor_of, database_or_404, needs, target_or_404
 from dbops.forms import MigrateForm
 from dbops.inspection.plans import current
 from dbops.models import TargetDatabase
 from dbops.pages.migration import migration_page
 from dbops.pages.target import MigratePage, migrate_page, target_page
+from dbops.rights import Role
 from dbops.views.answers import page_or_fragment
 
 
 @require_GET
 @needs(Role.VIEWER)
 def target(request: OpsRequest, name: str) -> HttpResponse:
-    context = {"page": target_page(request.role, target_or_404(name))}
+    context = {"page": target_page(request.rights, target_or_404(request, name))}
     return page_or_fragment(request, "pages/target.html", "_fragments/target_databases.html", context)
 
 
 @require_GET
 @needs(Role.VIEWER)
 def migration(request: OpsRequest, name: str, alias: str, app: str, migration: str) -> HttpResponse:
-    page = migration_page(request.role, database_or_404(name, alias), app, migration)
+    page = migration_page(request.rights, database_or_404(request, name, alias), app, migration)
     if page is None:
         raise Http404(f"Nothing is known of a migration {app}.{migration} of {name}/{alias}.")
     return render(request, "pages/migration.html", {"page": page})
@@ -34,7 +35,7 @@ def migration(request: OpsRequest, name: str, alias: str, app: str, migration: s
 @require_POST
 @needs(Role.OPERATOR)
 def inspections(request: OpsRequest, name: str) -> HttpResponse:
-    found = target_or_404(name)
+    found = target_or_404(request, name)
     messages.info(request, launch.inspect(found, actor_of(request)))
     return redirect(found)
 
@@ -43,8 +44,8 @@ def inspections(request: OpsRequest, name: str) -> HttpResponse:
 @needs(Role.OPERATOR)
 def migrate(request: OpsRequest, name: str, alias: str) -> HttpResponse:
     """The plan and the form; sent, it starts the job once however often it is sent."""
-    database = database_or_404(name, alias)
-    page = migrate_page(request.role, database)
+    database = database_or_404(request, name, alias)
+    page = migrate_page(request.rights, database)
     form = MigrateForm(request.POST or None, known=page.part.plan, plan=page.fingerprint)
     if request.method == "GET":
         return _form(request, page, form)

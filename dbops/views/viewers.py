@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 from django.db import Error
 
 from dbops import conf, goodbye
-from dbops.access import Role, roles_now
 from dbops.models.away import is_away
+from dbops.rights import Rights, rights_now
 from dbops.transcript.broadcast import broadcasts
 from dbops.transcript.threads import beside_the_loop
 
@@ -24,7 +24,7 @@ class Viewer:
 
     user_id: int
     session_key: str
-    role: Role
+    rights: Rights
     bye: str = ""
     # What ends one that does not take what it is sent, a goodbye either.
     cut: Callable[[], object] = lambda: None
@@ -77,9 +77,9 @@ class Viewers:
         for viewer in viewers:
             if viewer.bye:
                 viewer.cut()
-        roles = await _roles_now({viewer.who for viewer in viewers})
-        changed = (viewer for viewer in viewers if roles[viewer.who] != viewer.role)
-        self._send_off({viewer: _why(roles[viewer.who]) for viewer in changed})
+        rights = await _rights_now({viewer.who for viewer in viewers})
+        changed = (viewer for viewer in viewers if rights[viewer.who] != viewer.rights)
+        self._send_off({viewer: _why(rights[viewer.who]) for viewer in changed})
 
     async def _look_now_and_then(self) -> None:
         while True:
@@ -100,8 +100,8 @@ class Viewers:
             broadcasts().beat()
 
 
-def _why(role: Role) -> str:
-    return "your role is another one now" if role else "signed out"
+def _why(rights: Rights) -> str:
+    return "what you may do is something else now" if rights.highest else "signed out"
 
 
 @goodbye.when_told
@@ -109,7 +109,7 @@ def _say_goodbye() -> None:
     viewers().say_goodbye("opsdash is being restarted")
 
 
-_roles_now = beside_the_loop(roles_now)
+_rights_now = beside_the_loop(rights_now)
 _viewers: WeakKeyDictionary[asyncio.AbstractEventLoop, Viewers] = WeakKeyDictionary()
 
 

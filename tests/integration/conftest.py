@@ -18,12 +18,14 @@ from psycopg import sql
 from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target, TargetDatabase, clock
+from dbops.models.job import SHELL
+from dbops.rights import ALL
 from dbops.transcript import threads
 from tests.integration.disks import small_disk  # noqa: F401
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
 PASSWORD = "correct horse battery"
-ALICE = Actor(None, "alice", "192.0.2.1")
+ALICE = Actor(None, "alice", SHELL, ALL)
 
 MakeTarget = Callable[..., Target]
 MakeDatabase = Callable[..., TargetDatabase]

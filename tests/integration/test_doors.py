@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from dbops.access import Role
 from dbops.models import AuditEvent, Inspection, Job, Plan, Target, TargetDatabase, clock
 from dbops.models.status import Status
+from dbops.rights import Role
 from tests.integration.conftest import PASSWORD, MakeDatabase
 
 pytestmark = pytest.mark.django_db

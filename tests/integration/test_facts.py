@@ -15,13 +15,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from dbops.access import Role
 from dbops.conf import VERSION
 from dbops.execute import execute
 from dbops.loss import resolve_lost
 from dbops.models import Job, Target, clock
 from dbops.pages.facts import JobFacts
 from dbops.pages.job import job_page
+from dbops.rights import Rights, Role
 from dbops.target.about import about_of, size_of
 from tests.integration.at_work import CREATES, SLEEPS, ask, inspected, settings_of, wait_for_the_query
 from tests.integration.conftest import MakeDatabase, MakeTarget
@@ -283,7 +283,7 @@ def test_plans_are_counted_and_one_that_could_not_be_read_is_not_empty(
     page = text(people["viewer"], job.get_absolute_url())
     assert "Left to apply in the whole project: 2 before, not known after" in page
     assert "It could not be read." in page
-    assert job_page(Role.VIEWER, job).facts.plan_after is None
+    assert job_page(Rights(Role.VIEWER), job).facts.plan_after is None
 
 
 @pytest.mark.django_db

@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from dbops.access import Role
 from dbops.models import Inspection, TargetDatabase, clock
 from dbops.pages.graph import EVERYTHING, HEIGHT, MOST, SMALL, WIDTH, GraphPage, graph_page
+from dbops.rights import Rights, Role
 from tests.integration.conftest import PASSWORD, MakeDatabase
 from tests.reports import database, grown, migration
 
@@ -46,7 +46,7 @@ def keys(disk: list[Any]) -> list[Key]:
 
 
 def page_of(found: TargetDatabase, app: str = "") -> GraphPage:
-    return graph_page(Role.VIEWER, found, app)
+    return graph_page(Rights(Role.VIEWER), found, app)
 
 
 def text(client: Client, query: str = "") -> str:

@@ -26,14 +26,15 @@ from dbops.access import Actor
 from dbops.execute import _write_end, _write_lost
 from dbops.finding import Finding
 from dbops.models import Job, Target, TargetDatabase
-from dbops.models.job import ACTIVE, FINAL, TRANSITIONS, WORKED_ON, FenceLostError
+from dbops.models.job import ACTIVE, FINAL, SHELL, TRANSITIONS, WORKED_ON, FenceLostError
 from dbops.redaction import Redactor
+from dbops.rights import ALL
 from dbops.truth import Result
 
 pytestmark = pytest.mark.django_db
 
 AT_REST = Finding(1, applied=[], left=[], guard_held=False, sessions=[])
-STAFF = Actor(None, "staff", "192.0.2.1")
+STAFF = Actor(None, "staff", SHELL, ALL)
 LONG_AGO = timedelta(hours=1)
 
 

@@ -13,11 +13,13 @@ from django.db import connections, transaction
 from dbops import launch
 from dbops.access import Actor
 from dbops.models import AuditEvent, Job, Target, TargetDatabase
+from dbops.models.job import SHELL
 from dbops.operations import REGISTRY
+from dbops.rights import ALL
 from tests.integration.conftest import ALICE, MakeDatabase
 
 MakeJob = Callable[..., Job]
-BOB = Actor(None, "bob", "192.0.2.2")
+BOB = Actor(None, "bob", SHELL, ALL)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +81,7 @@ def test_two_people_with_one_name_are_two_people(make_database: MakeDatabase) ->
     launch.start(database, "migrate", {}, ALICE, key=key)
     user = User.objects.create_user("alice")
     with pytest.raises(launch.RefusedError, match="already sent for job"):
-        launch.start(database, "migrate", {}, Actor(user, "alice", ""), key=key)
+        launch.start(database, "migrate", {}, Actor(user, "alice", "", ALL), key=key)
 
 
 @pytest.mark.django_db(transaction=True)

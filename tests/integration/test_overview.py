@@ -15,12 +15,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from dbops import conf
-from dbops.access import Role
 from dbops.forms import OverviewFilter
 from dbops.models import Inspection, Job, Probe, Target, TargetDatabase, clock
 from dbops.models.status import STATES, Status, worst_rank
 from dbops.pages.overview import Row, all_rows, overview_page
 from dbops.pages.overview_query import SORTS, TROUBLE, Wanted
+from dbops.rights import Rights, Role
 from tests.integration.conftest import PASSWORD, MakeDatabase, MakeTarget
 
 pytestmark = pytest.mark.django_db
@@ -86,11 +86,11 @@ def everything(db: None, settings: Any) -> list[Row]:
     settings.DBOPS = {**settings.DBOPS, "PAGE_SIZE": 1000}
     clock.measure()
     make_many(150)
-    return all_rows(Role.VIEWER)
+    return all_rows(Rights(Role.VIEWER))
 
 
 def shown(**wanted: Any) -> list[Row]:
-    return list(overview_page(Role.VIEWER, Wanted(**wanted)).rows)
+    return list(overview_page(Rights(Role.VIEWER), Wanted(**wanted)).rows)
 
 
 def names(rows: list[Row]) -> list[str]:
@@ -119,7 +119,8 @@ def test_in_trouble_is_what_is_worse_than_something_to_apply(everything: list[Ro
 
 
 def test_the_counts_are_those_of_the_rows_that_search_and_environment_leave(everything: list[Row]) -> None:
-    counts = overview_page(Role.VIEWER, Wanted(q="shop 1", environment="staging", status="pending")).counts
+    wanted = Wanted(q="shop 1", environment="staging", status="pending")
+    counts = overview_page(Rights(Role.VIEWER), wanted).counts
     left = [
         row for row in everything
         if row.target.environment == "staging"
@@ -212,7 +213,7 @@ def test_a_thousand_targets_take_as_many_questions_as_ten(
     make_many(targets)
     with django_assert_num_queries(QUESTIONS):
         page = text(viewer, "/?sort=name")
-    assert page.count('<tr id="row_') == min(conf.knob("PAGE_SIZE"), len(all_rows(Role.VIEWER)))
+    assert page.count('<tr id="row_') == min(conf.knob("PAGE_SIZE"), len(all_rows(Rights(Role.VIEWER))))
 
 
 def test_only_the_rows_of_the_page_are_loaded(viewer: Client) -> None:

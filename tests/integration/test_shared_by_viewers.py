@@ -11,9 +11,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import OperationalError
 
-from dbops.access import Role
 from dbops.models import Job, TranscriptChunk
 from dbops.redaction import Redactor
+from dbops.rights import NONE, Rights, Role
 from dbops.transcript import broadcast, live, replaying
 from dbops.transcript.broadcast import broadcasts
 from dbops.transcript.following import AT_ONCE_BYTES, Tail, follow
@@ -110,10 +110,10 @@ async def test_fragments_are_made_once_for_a_role_and_a_version(
     job = await sync_to_async(make_job)(state="running", fence=1)
     monkeypatch.setattr(making, "_make", made := Counted(making._make))
     kept = Made()
-    found = await asyncio.gather(*(kept.of(job.pk, Role.OPERATOR, 0) for _ in range(50)))
+    found = await asyncio.gather(*(kept.of(job.pk, Rights(Role.OPERATOR), 0) for _ in range(50)))
     assert made.calls == 1 and len({id(one) for one in found}) == 1
     assert f'value="{TOKEN}"' in found[0].html["job_state"]
-    viewers = await kept.of(job.pk, Role.VIEWER, 0)
+    viewers = await kept.of(job.pk, Rights(Role.VIEWER), 0)
     assert made.calls == 2 and "Cancel" not in viewers.html["job_state"]
 
 
@@ -121,11 +121,11 @@ async def test_a_newer_version_is_made_anew_and_an_older_one_is_never_told(
     make_job: MakeJob,
 ) -> None:
     job, kept = await sync_to_async(make_job)(state="running", fence=1), Made()
-    assert (await kept.of(job.pk, Role.OPERATOR, 0)).version == 0
+    assert (await kept.of(job.pk, Rights(Role.OPERATOR), 0)).version == 0
     await sync_to_async(Job.objects.touch)(job.pk, 1, done_count=1, total_count=2)
-    newer = await kept.of(job.pk, Role.OPERATOR, 1)
+    newer = await kept.of(job.pk, Rights(Role.OPERATOR), 1)
     assert newer.version == 1 and "1 of 2" in newer.html["job_progress"]
-    assert await kept.of(job.pk, Role.OPERATOR, 0) is newer
+    assert await kept.of(job.pk, Rights(Role.OPERATOR), 0) is newer
 
 
 async def test_what_is_told_once_is_a_snapshot(make_job: MakeJob) -> None:
@@ -302,11 +302,11 @@ async def test_a_tail_that_could_not_be_told_is_told_later(
 async def test_a_viewer_that_may_not_stay_is_told_so_and_cut_where_it_does_not_take_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def nobody(people: set[tuple[int, str]]) -> dict[tuple[int, str], Role]:
-        return dict.fromkeys(people, Role.NOBODY)
+    async def nobody(people: set[tuple[int, str]]) -> dict[tuple[int, str], Rights]:
+        return dict.fromkeys(people, NONE)
 
-    monkeypatch.setattr(viewing, "_roles_now", nobody)
-    all_viewers, viewer = viewing.Viewers(), viewing.Viewer(1, "session", Role.VIEWER)
+    monkeypatch.setattr(viewing, "_rights_now", nobody)
+    all_viewers, viewer = viewing.Viewers(), viewing.Viewer(1, "session", Rights(Role.VIEWER))
 
     async def watch() -> None:
         with all_viewers.enter(viewer):

@@ -10,7 +10,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 DBOPS = ROOT / "dbops"
 
-FOUNDATION = {"conf", "models", "sealing", "redaction", "plain"}
+FOUNDATION = {"conf", "models", "rights", "sealing", "redaction", "plain"}
 # Room: the rooms of dbops that it may import. What is not listed may not be imported.
 ARROWS: dict[str, set[str]] = {
     "agent": set(),
@@ -20,6 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "plain": set(),
     "reporter": {"redaction"},
     "models": {"conf", "sealing", "redaction"},
+    "rights": {"models"},
     "postgres": FOUNDATION,
     "target": FOUNDATION,
     "inspection": FOUNDATION | {"target", "postgres"},

@@ -6,25 +6,27 @@ from collections.abc import Collection
 from django.db.models import F
 
 from dbops import conf, launch
-from dbops.access import shell_actor
 from dbops.exits import Exit
 from dbops.inspection import inspect_now
-from dbops.management.commands._shell import ShellCommand
+from dbops.management.commands._shell import PersonCommand
 from dbops.models import Target
+from dbops.rights import Role
 
 POLL_S = 0.3
 # For the way to the worker and back.
 MARGIN_S = 15
 
 
-def inspect_first(command: ShellCommand, targets: Collection[Target]) -> None:
+def inspect_first(command: PersonCommand, targets: Collection[Target]) -> None:
     """A target with a queue of its own may not be reachable from here: looking from here would call it dead.
 
     Ends the command with a sentence when no worker of such a queue has looked in time.
     """
+    for target in targets:
+        launch.insist("inspect", target, Role.OPERATOR, command.actor)
     elsewhere = [target for target in targets if target.is_served_elsewhere]
     for target in elsewhere:
-        launch.inspect(target, shell_actor())
+        launch.inspect(target, command.actor)
     asked_at = time.monotonic()
     for target in targets:
         if not target.is_served_elsewhere:
@@ -32,7 +34,7 @@ def inspect_first(command: ShellCommand, targets: Collection[Target]) -> None:
     _await(command, elsewhere, asked_at)
 
 
-def _await(command: ShellCommand, waiting: Collection[Target], asked_at: float) -> None:
+def _await(command: PersonCommand, waiting: Collection[Target], asked_at: float) -> None:
     """One worker may do all of its queue: the time of each begins when the one before it is done."""
     heard_at = {target.inspect_queue: asked_at for target in waiting}
     while waiting:
@@ -54,7 +56,7 @@ def _inspected(targets: Collection[Target]) -> set[int]:
     return set(asked.filter(inspected_at__gt=F("inspection_asked_at")).values_list("pk", flat=True))
 
 
-def _give_up(command: ShellCommand, target: Target) -> None:
+def _give_up(command: PersonCommand, target: Target) -> None:
     command.refuse(
         Exit.TIMED_OUT,
         f"{target.name} was not inspected: no worker of the queue {target.inspect_queue} has done it "

@@ -3,10 +3,9 @@
 import time
 
 from dbops import conf, launch
-from dbops.access import shell_actor
 from dbops.exits import Exit
 from dbops.inspection import make_plan
-from dbops.management.commands._shell import ShellCommand
+from dbops.management.commands._shell import PersonCommand
 from dbops.models import Plan, TargetDatabase
 
 POLL_S = 0.3
@@ -20,10 +19,10 @@ BY_ERROR = {
 }
 
 
-def asked_plan(command: ShellCommand, database: TargetDatabase, app: str, migration: str) -> Plan:
+def asked_plan(command: PersonCommand, database: TargetDatabase, app: str, migration: str) -> Plan:
     """Ends the command with a sentence where it cannot be read."""
     elsewhere = database.target.is_served_elsewhere
-    plan = launch.plan(database, app, migration, shell_actor(), publish=elsewhere)
+    plan = launch.plan(database, app, migration, command.actor, publish=elsewhere)
     if not elsewhere:
         make_plan(plan.pk)
     _await(plan)

@@ -4,13 +4,17 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as OwnDatabaseError
 
+from dbops import launch
+from dbops.access import Actor, shell_actor
 from dbops.exits import Exit
 from dbops.models import Target, TargetDatabase
 from dbops.models.away import is_away
 from dbops.plain import plain
+from dbops.rights import Rights
 from dbops.sealing import CannotUnsealError
 
 
@@ -49,20 +53,59 @@ class ShellCommand(BaseCommand):
         sys.exit(int(code))
 
 
+class PersonCommand(ShellCommand):
+    """One that may be performed as a user: with `--as NAME` it sees and does what that user may, no more."""
+
+    # Who asks; known from the moment at which the command is performed.
+    actor: Actor
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument(
+            "--as", dest="as_user", metavar="USER", help="see and do what this user may, no more"
+        )
+        return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except launch.NotAllowedError as refused:
+            self.refuse(Exit.REFUSED, str(refused))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.actor = shell_actor(_user(name) if (name := options.pop("as_user", None)) else None)
+        self.perform(*args, **options)
+
+    def perform(self, *args: Any, **options: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def rights(self) -> Rights:
+        return self.actor.rights
+
+    def find_target(self, name: str) -> Target:
+        try:
+            return self.rights.targets.get(name=name)
+        except Target.DoesNotExist:
+            known = ", ".join(self.rights.targets.values_list("name", flat=True)) or "none"
+            raise CommandError(
+                f"There is no target {name}. Nothing was done. Known targets: {known}."
+            ) from None
+
+
+def _user(name: str) -> User:
+    user = User.objects.filter(username=name, is_active=True).first()
+    if user is None:
+        raise CommandError(f"There is no user {name} who may sign in. Nothing was done.")
+    return user
+
+
 def away_words(error: OwnDatabaseError) -> str:
     said = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
     return (
         f"opsdash's own database does not answer: {said}. Jobs that run go on. Whether this command has done "
         "its work is not known: when the database answers (manage.py wait_for_db), look before you ask again."
     )
-
-
-def find_target(name: str) -> Target:
-    try:
-        return Target.objects.get(name=name)
-    except Target.DoesNotExist:
-        known = ", ".join(Target.objects.values_list("name", flat=True)) or "none"
-        raise CommandError(f"There is no target {name}. Nothing was done. Known targets: {known}.") from None
 
 
 def find_database(target: Target, alias: str | None) -> TargetDatabase:

@@ -4,11 +4,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from dbops import conf, launch
-from dbops.access import Role, shell_actor
 from dbops.compare_document import compare_document
 from dbops.exits import Exit
 from dbops.inspection.schema_diff import as_text
-from dbops.management.commands._shell import ShellCommand, find_database, find_target
+from dbops.management.commands._shell import PersonCommand, find_database
 from dbops.models import Snapshot
 from dbops.pages.compare import ComparePage, compare_page
 from dbops.templatetags.ages import age_words
@@ -18,7 +17,7 @@ POLL_S = 0.3
 MARGIN_S = 15
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "What one target database has and another lacks: migrations, files, and the schemas that follow."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,23 +28,29 @@ class Command(ShellCommand):
         )
         parser.add_argument("--json", action="store_true")
 
-    def handle(self, *, a: str, b: str, **options: Any) -> None:
-        names = [_name(a), _name(b)]
-        page = compare_page(Role.SUPERUSER, *names)
+    def perform(self, *, a: str, b: str, **options: Any) -> None:
+        names = [self._named(a), self._named(b)]
+        page = compare_page(self.rights, *names)
         if page.problems:
             raise CommandError(" ".join(page.problems))
         if options["schema"]:
             self._read(page)
-            page = compare_page(Role.SUPERUSER, *names)
+            page = compare_page(self.rights, *names)
         if options["json"]:
             self.print_json(compare_document(page))
         else:
             self._print(page)
         self.end(_exit_for(page))
 
+    def _named(self, place: str) -> str:
+        """TARGET alone stands for the database that the other commands take without --database."""
+        if "/" in place:
+            return place
+        return f"{place}/{find_database(self.find_target(place), None).alias}"
+
     def _read(self, page: ComparePage) -> None:
         """Only a worker of its target's queue may reach it."""
-        asked = [launch.snapshot(side.database, shell_actor()) for side in page.sides or ()]
+        asked = [launch.snapshot(side.database, self.actor) for side in page.sides or ()]
         give_up = time.monotonic() + conf.knob("INSPECTION_TIMEOUT_S") + MARGIN_S
         ids = [snapshot.pk for snapshot in asked]
         while waiting := list(Snapshot.objects.filter(pk__in=ids, state__in=["asked", "working"])[:1]):
@@ -85,13 +90,6 @@ class Command(ShellCommand):
             self.tell(f"{' and '.join(page.vendors)} are compared: types differ by vendor.")
         for line in as_text(page.diff).splitlines():
             self.tell(line)
-
-
-def _name(place: str) -> str:
-    """TARGET alone stands for the database that the other commands take without --database."""
-    if "/" in place:
-        return place
-    return f"{place}/{find_database(find_target(place), None).alias}"
 
 
 def _exit_for(page: ComparePage) -> Exit:

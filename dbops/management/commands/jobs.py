@@ -2,10 +2,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dbops.access import Role
 from dbops.documents import jobs_document
 from dbops.exits import Exit
-from dbops.management.commands._shell import ShellCommand
+from dbops.management.commands._shell import PersonCommand
 from dbops.models.job import ACTIVE, FINAL
 from dbops.pages.job import JobsPage, jobs_page
 from dbops.templatetags.ages import age_words
@@ -13,7 +12,7 @@ from dbops.templatetags.ages import age_words
 STATES = ("active", *ACTIVE, *FINAL)
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "The latest jobs, as the list of jobs shows them."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,10 +21,10 @@ class Command(ShellCommand):
         parser.add_argument("--page", type=int, default=1)
         parser.add_argument("--json", action="store_true")
 
-    def handle(self, **options: Any) -> None:
+    def perform(self, **options: Any) -> None:
         if options["state"] and options["state"] not in STATES:
             self.refuse(Exit.USAGE, f"There is no state {options['state']}. States: {', '.join(STATES)}.")
-        page = jobs_page(Role.SUPERUSER, q=options["target"], state=options["state"], page=options["page"])
+        page = jobs_page(self.rights, q=options["target"], state=options["state"], page=options["page"])
         number, pages = page.page.number, page.page.paginator.num_pages
         # A page of the web falls back to the nearest one there is; a script has to be told.
         if number != options["page"]:

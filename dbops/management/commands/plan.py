@@ -2,20 +2,19 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dbops.access import Role
 from dbops.exits import Exit, exit_for
 from dbops.inspection import caution
 from dbops.management.commands._inspecting import inspect_first
 from dbops.management.commands._plan_text import plan_lines
 from dbops.management.commands._planning import asked_plan
-from dbops.management.commands._shell import ShellCommand, find_database, find_target
+from dbops.management.commands._shell import PersonCommand, find_database
 from dbops.models import Plan
 from dbops.pages.plan import PlanPage, Shown, newest_plan_page, plan_page
 from dbops.plan_document import plan_document
 from dbops.templatetags.ages import age_words
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "What a migrate would do, in order: the newest plan, or any other, which is then read first."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,8 +30,8 @@ class Command(ShellCommand):
         parser.add_argument("--inspect", action="store_true", help="inspect it first, and wait for that")
         parser.add_argument("--json", action="store_true")
 
-    def handle(self, *, name: str, **options: Any) -> None:
-        target = find_target(name)
+    def perform(self, *, name: str, **options: Any) -> None:
+        target = self.find_target(name)
         if options["inspect"]:
             inspect_first(self, [target])
         page = self._page(find_database(target, options["database"]), options)
@@ -47,13 +46,13 @@ class Command(ShellCommand):
         if (to or options["reverse"]) and not app:
             self.refuse(Exit.USAGE, "--to and --reverse need --app. Nothing was read.")
         if not app:
-            return newest_plan_page(Role.SUPERUSER, database, Shown())
+            return newest_plan_page(self.rights, database, Shown())
         plan = asked_plan(self, database, app, to or ("zero" if options["reverse"] else ""))
         if options["reverse"] and plan.count and not plan.backwards:
             self.refuse(
                 Exit.USAGE, f"{app}.{to} is not applied: the way there leads forward. Nothing was changed."
             )
-        return plan_page(Role.SUPERUSER, plan, Shown())
+        return plan_page(self.rights, plan, Shown())
 
     def _print(self, page: PlanPage, *, sql: bool, diff: bool) -> None:
         for status in page.statuses:

@@ -6,22 +6,22 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from dbops import launch
-from dbops.access import Role, shell_actor
 from dbops.documents import job_document
 from dbops.exits import BY_JOB_STATE, Exit
 from dbops.inspection.knowledge import latest_done
-from dbops.management.commands._shell import ShellCommand, find_database, find_target
+from dbops.management.commands._shell import PersonCommand, find_database
 from dbops.models import Job, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.pages.makemigrations import makemigrations_page
 from dbops.pages.target import database_part
+from dbops.rights import Role
 from dbops.transcript.reading import read_after, with_gaps
 
 POLL_S = 0.3
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "Ask for a job, as the page does: the same row, the same worker, the same guard."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -48,7 +48,7 @@ class Command(ShellCommand):
         parser.add_argument("--follow", action="store_true", help="print its transcript and wait for its end")
         parser.add_argument("--json", action="store_true", help="one document: of the start, or of the end")
 
-    def handle(self, **options: Any) -> None:
+    def perform(self, **options: Any) -> None:
         try:
             job = self._again(options) if options["again"] is not None else self._start(options)
         except launch.RefusedError as refused:
@@ -68,15 +68,16 @@ class Command(ShellCommand):
         ]
         if named:
             self.refuse(Exit.USAGE, f"--again takes no {named[0]}: the job has its own. Nothing was started.")
-        found = Job.objects.select_related("database__target").filter(pk=options["again"]).first()
+        known = Job.objects.filter(self.rights.within("database__target_id"))
+        found = known.select_related("database__target").filter(pk=options["again"]).first()
         if found is None:
             raise CommandError(f"There is no job {options['again']}. Nothing was started.")
-        return launch.again(found, shell_actor(), key=uuid.uuid4(), reason=options["reason"]).job
+        return launch.again(found, self.actor, key=uuid.uuid4(), reason=options["reason"]).job
 
     def _start(self, options: dict[str, Any]) -> Job:
         if not options["operation"]:
             self.refuse(Exit.USAGE, "Name a target and an operation, or --again ID. Nothing was started.")
-        database = find_database(find_target(options["name"]), options["database"])
+        database = find_database(self.find_target(options["name"]), options["database"])
         if options["operation"] == "makemigrations":
             return self._makemigrations(database, options)
         if options["merge"] or options["expected"]:
@@ -86,14 +87,15 @@ class Command(ShellCommand):
             database,
             options["operation"],
             arguments,
-            shell_actor(),
+            self.actor,
             key=uuid.uuid4(),
             reason=options["reason"],
         ).job
 
     def _makemigrations(self, database: TargetDatabase, options: dict[str, Any]) -> Job:
         """What would be written is seen first, as on the page; then asked for by its fingerprint."""
-        page = makemigrations_page(Role.SUPERUSER, database.target, merge=options["merge"])
+        launch.insist("makemigrations", database.target, Role.STAFF, self.actor)
+        page = makemigrations_page(self.rights, database.target, merge=options["merge"])
         if page.refused:
             self.refuse(Exit.REFUSED, f"{page.refused} Nothing was started.")
         if not options["expected"]:
@@ -106,7 +108,7 @@ class Command(ShellCommand):
             database,
             "makemigrations",
             {"merge": options["merge"], "expected": options["expected"]},
-            shell_actor(),
+            self.actor,
             key=uuid.uuid4(),
             reason=options["reason"],
         ).job
@@ -117,7 +119,7 @@ class Command(ShellCommand):
             self.refuse(Exit.USAGE, "--migration needs --app. Nothing was started.")
         if plan and not FINGERPRINT.fullmatch(plan):
             self.refuse(Exit.USAGE, "--plan takes a fingerprint as `plan` prints it. Nothing was started.")
-        part = database_part(Role.SUPERUSER, database, latest_done(database.target))
+        part = database_part(self.rights, database, latest_done(database.target))
         known = {one.label: {migration.name for migration in one.on_disk} for one in part.apps if one.on_disk}
         if app and app not in known:
             self.refuse(

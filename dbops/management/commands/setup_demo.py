@@ -15,9 +15,11 @@ from dbops.access import Actor
 from dbops.declare import declare
 from dbops.management.commands._shell import ShellCommand
 from dbops.models import Target
+from dbops.models.job import SHELL
+from dbops.rights import ALL
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
-DEMO = Actor(None, "make run", "shell")
+DEMO = Actor(None, "make run", SHELL, ALL)
 
 # One start of Django brings a shop to a release, instead of one a migration.
 TO_RELEASE = """

@@ -2,16 +2,15 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dbops.access import Role
 from dbops.documents import status_document
 from dbops.exits import exit_for
 from dbops.management.commands._inspecting import inspect_first
-from dbops.management.commands._shell import ShellCommand, find_target
+from dbops.management.commands._shell import PersonCommand
 from dbops.pages.overview import Row, all_rows
 from dbops.templatetags.ages import age_words
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "The typed status of every target database, as the overview shows it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -19,11 +18,11 @@ class Command(ShellCommand):
         parser.add_argument("--inspect", action="store_true", help="inspect them first, and wait for that")
         parser.add_argument("--json", action="store_true")
 
-    def handle(self, *, names: list[str], **options: Any) -> None:
-        targets = [find_target(name) for name in names]
+    def perform(self, *, names: list[str], **options: Any) -> None:
+        targets = [self.find_target(name) for name in names]
         if options["inspect"]:
-            inspect_first(self, targets or {row.target for row in all_rows(Role.SUPERUSER)})
-        rows = [row for row in all_rows(Role.SUPERUSER) if not names or row.target.name in names]
+            inspect_first(self, targets or {row.target for row in all_rows(self.rights)})
+        rows = [row for row in all_rows(self.rights) if not names or row.target.name in names]
         if options["json"]:
             self.print_json(status_document(rows))
         else:

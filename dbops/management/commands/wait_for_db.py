@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from dbops import conf
 from dbops.exits import Exit
-from dbops.management.commands._shell import ShellCommand, find_target
+from dbops.management.commands._shell import PersonCommand
 from dbops.target.errors import TargetError
 from dbops.waiting import Connector, database_of, own_database, wait
 
@@ -18,7 +18,7 @@ def positive(text: str) -> float:
     return seconds
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = (
         "Wait until a database is ready: opsdash's own, or with --target a target's. Ends with 0 when it is, "
         "9 when the time is over, 10 when waiting cannot help (wrong password, no such database), "
@@ -30,7 +30,7 @@ class Command(ShellCommand):
         parser.add_argument("--database", metavar="ALIAS", default="default", help="of the target")
         parser.add_argument("--timeout", type=positive, default=60.0, metavar="SECONDS")
 
-    def handle(self, **options: Any) -> None:
+    def perform(self, **options: Any) -> None:
         name, connect = self._what(options["target"], options["database"])
         try:
             code = wait(connect, name=name, limit_s=options["timeout"], say=self._say)
@@ -41,7 +41,7 @@ class Command(ShellCommand):
     def _what(self, target: str | None, alias: str) -> tuple[str, Connector]:
         if target is None:
             return "opsdash's database", own_database
-        connect = database_of(find_target(target), alias, conf.knob("INSPECTION_TIMEOUT_S"))
+        connect = database_of(self.find_target(target), alias, conf.knob("INSPECTION_TIMEOUT_S"))
         return f"database {alias} of {target}", connect
 
     def _say(self, sentence: str) -> None:

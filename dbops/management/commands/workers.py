@@ -2,23 +2,22 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dbops.access import Role
 from dbops.documents import workers_document
 from dbops.exits import Exit
-from dbops.management.commands._shell import ShellCommand
+from dbops.management.commands._shell import PersonCommand
 from dbops.pages.workers import QueueRow, WorkerRow, WorkersPage, workers_page
 from dbops.templatetags.ages import age_words
 
 
-class Command(ShellCommand):
+class Command(PersonCommand):
     help = "The workers, the queues that are needed, and who serves them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--format", choices=["text", "json"], default="text")
         parser.add_argument("--json", action="store_const", dest="format", const="json")
 
-    def handle(self, **options: Any) -> None:
-        page = workers_page(Role.SUPERUSER)
+    def perform(self, **options: Any) -> None:
+        page = workers_page(self.rights)
         if options["format"] == "json":
             self.print_json(workers_document(page))
         else:

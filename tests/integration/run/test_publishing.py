@@ -245,6 +245,14 @@ def test_beat_sends_each_of_its_entries_and_nothing_while_nobody_takes_them(monk
     assert len(messages_in(queue)) == len(often) > 3, "they were taken; what is hourly is not due yet"
 
 
+def test_beat_ends_although_python_dropped_what_the_handler_of_its_signal_raised() -> None:
+    """As it does in a callback of the garbage collector, or of an import: beat lived on."""
+    scheduler = Scheduler(app)
+    scheduler.close()
+    with pytest.raises(SystemExit):
+        scheduler.tick()
+
+
 @pytest.mark.slow
 def test_beat_outlives_a_broker_that_is_silent(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
     relay.silent.set()

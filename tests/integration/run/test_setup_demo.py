@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from dbops.access import Role, role_of
 from dbops.models import Target
+from dbops.rights import Role, rights_of
 
 pytestmark = pytest.mark.django_db
 PEOPLE = {"superuser": "s-pass-1", "staff": "s-pass-2", "operator": "s-pass-3", "viewer": "s-pass-4"}
@@ -34,7 +34,7 @@ def setup() -> str:
 
 def test_the_logins_have_their_roles(demo: Any) -> None:
     setup()
-    roles = {user.username: role_of(user) for user in User.objects.all()}
+    roles = {user.username: rights_of(user).everywhere for user in User.objects.all()}
     assert roles == {name: Role[name.upper()] for name in PEOPLE}
     assert all(User.objects.get(username=name).check_password(word) for name, word in PEOPLE.items())
 

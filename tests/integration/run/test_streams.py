@@ -136,7 +136,7 @@ def test_who_may_more_or_less_than_before_begins_anew(site: Web, people: dict[st
     with site.stream(address(job)) as events:
         assert "Cancel the job" in first(events, "fragments")["html"]["job_state"]
         people["operator"].groups.set([Group.objects.get(name="viewers")])
-        assert first(events, "bye") == {"why": "your role is another one now"}
+        assert first(events, "bye") == {"why": "what you may do is something else now"}
     with site.stream(address(job)) as events:
         assert "Cancel the job" not in first(events, "fragments")["html"]["job_state"]
 
@@ -329,7 +329,7 @@ def test_a_download_ends_for_who_may_not_look_any_more(site: Web, people: dict[s
         threading.Event().wait(1.5)
         while not heard.endswith(b"\r\n0\r\n\r\n"):
             heard += slow.recv(1_000_000)
-    assert b"opsdash: you are signed out; the rest is not in this file.\n" in heard
+    assert b"opsdash: you may not see this any more; the rest is not in this file.\n" in heard
     assert f"line {LINES} ".encode() not in heard
 
 

@@ -23,11 +23,11 @@ from django.db import connection, connections
 from django.test import Client
 
 from dbops import broker, launch
-from dbops.access import Role
 from dbops.conf import VERSION
 from dbops.models import Job, Worker, clock
 from dbops.pages.workers import workers_page
 from dbops.presence import Presence
+from dbops.rights import Rights, Role
 from dbops.serving import Service, needed, service
 from tests.integration.conftest import ALICE, PASSWORD, MakeDatabase, MakeTarget
 from tests.integration.holding import own_database_away
@@ -256,7 +256,8 @@ def test_beat_and_the_prober_tell_of_themselves_too(kind: str, argv: tuple[str, 
         until(lambda: Worker.objects.filter(kind=kind).exists(), f"{kind} has told of itself")
         found = Worker.objects.get()
         assert (found.queues, found.slots, found.state) == ([], None, "serving")
-        assert not any(kind in words.lower().split()[1] for words in workers_page(Role.VIEWER).missing)
+        missing = workers_page(Rights(Role.VIEWER)).missing
+        assert not any(kind in words.lower().split()[1] for words in missing)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=10)
     assert Worker.objects.get().state == "stopped"
@@ -421,7 +422,7 @@ def test_the_page_shows_jobs_at_work_and_what_waits(
     page = text(viewer, "/workers/")
     assert f'<a href="/jobs/{running.pk}/">job {running.pk}: migrate on shop/default</a>' in page
     assert "1 of 2 slots" in page and "0.5 of 2" in page
-    (queue,) = [found for found in workers_page(Role.VIEWER).queues if found.queue == "jobs"]
+    (queue,) = [found for found in workers_page(Rights(Role.VIEWER)).queues if found.queue == "jobs"]
     assert (queue.queued, queue.messages, queue.targets) == (1, 0, ["blog", "shop"])
 
 
@@ -537,7 +538,7 @@ def test_a_worker_with_free_slots_that_takes_nothing_is_named(
     make_worker("jobs@host", "jobs", busy=busy)
     counted = None if messages is None else {"jobs": messages, "inspect": 0}
     monkeypatch.setattr("dbops.pages.workers.waiting_by_queue", lambda _: counted)
-    (queue,) = [found for found in workers_page(Role.VIEWER).queues if found.queue == "jobs"]
+    (queue,) = [found for found in workers_page(Rights(Role.VIEWER)).queues if found.queue == "jobs"]
     assert queue.problem.startswith(words) and bool(queue.problem) == bool(words)
 
 
