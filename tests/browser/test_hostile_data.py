@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.urls import Resolver404, resolve
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Dialog, Page, Request
 
 from dbops.models import Job
 from tests.browser.hostile_rows import Rows
@@ -62,6 +62,10 @@ class Seen:
         ):
             self.note("request", request.url)
 
+    def asked_by_a_dialog(self, dialog: Dialog) -> None:
+        self.note("dialog", dialog.message)
+        dialog.dismiss()
+
     def visit(self, path: str, *, status: int = 0) -> None:
         answer = self.page.goto(f"http://{self.host}{path}")
         assert answer is not None
@@ -106,7 +110,7 @@ def seen(chromium: Browser, site: Web) -> Iterator[Seen]:
     )
     page = context.new_page()
     found = Seen(page, host)
-    page.on("dialog", lambda dialog: (found.note("dialog", dialog.message), dialog.dismiss()))
+    page.on("dialog", found.asked_by_a_dialog)
     page.on("pageerror", lambda error: found.note("page error", str(error)))
     page.on("console", lambda said: found.note("console", said.text) if is_complaint(said) else None)
     page.on("request", found.asked)

@@ -19,7 +19,6 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 import redis
-from dbops.rights import ALL
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -31,6 +30,7 @@ from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import AuditEvent, Job, Plan, Target, TargetVariable
 from dbops.redaction import MASK
+from dbops.rights import ALL
 from tests.integration.conftest import PASSWORD, MakeTarget, default_of
 from tests.integration.run.canary_project import write_project
 from tests.integration.web import Web, sign_in, web_process
@@ -150,9 +150,11 @@ def test_no_secret_is_found_anywhere(
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    env = {"TMPDIR": str(temporary)}
     worker_log, web_log = tmp_path / "worker.log", tmp_path / "web.log"
-    with worker(worker_log, **env) as at_work, web_process(web_log, **env) as site:
+    with (
+        worker(worker_log, TMPDIR=str(temporary)) as at_work,
+        web_process(web_log, TMPDIR=str(temporary)) as site,
+    ):
         signed_in_by_password(site, planted)
         with watching(at_work.pid, site.process.pid, os.getpid()) as watched:
             jobs = [run_to_its_end(target, people["superuser"], planted) for _ in range(2)]
@@ -233,7 +235,10 @@ def again(target: Target) -> list[str]:
 def watching(*processes: int) -> Iterator[Watched]:
     """What others on the machine see of these and their children, and what goes through Redis."""
     seen, over = Watched(), threading.Event()
-    with closing(redis.Redis.from_url(settings.REDIS_URL)) as client, client.pubsub() as listening:
+    with (
+        closing(redis.Redis.from_url(settings.REDIS_URL)) as client,
+        closing(client.pubsub()) as listening,  # type: ignore[no-untyped-call]
+    ):
         listening.psubscribe("*")
 
         def look() -> None:
@@ -263,7 +268,8 @@ def look_at(pid: int, seen: Watched) -> None:
 
 def crawl(site: Web, begin: list[str]) -> dict[str, str]:
     """Every page that is linked from the first, with what they hold."""
-    known, waiting = {}, ["/", "/jobs/", "/workers/", "/compare/", "/admin/", *begin]
+    known: dict[str, str] = {}
+    waiting = ["/", "/jobs/", "/workers/", "/compare/", "/admin/", *begin]
     while waiting and len(known) < MOST_PAGES:
         path = unescape(waiting.pop(0))
         if path in known or path.startswith("/static/"):
