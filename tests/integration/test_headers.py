@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db
 
 PAGES = [
     "/", "/login/", "/jobs/", "/jobs/{job}/", "/targets/shop/", "/admin/", "/admin/login/", "/nowhere/",
-    "/admin/nowhere/", "/jobs/{job}/lines/?from=1&to=2", "/jobs/{job}/lines/?from=x", "/jobs/{job}/search/?q=x",
-    "/jobs/{job}/search/", "/static/css/opsdash.css", "/static/nowhere.css", "/targets/none/", "/logout/",
-    "/jobs/{job}/cancellation/",
+    "/admin/nowhere/", "/jobs/{job}/lines/?from=1&to=2", "/jobs/{job}/lines/?from=x", "/targets/none/",
+    "/jobs/{job}/search/?q=x", "/jobs/{job}/search/", "/static/css/opsdash.css", "/static/nowhere.css",
+    "/logout/", "/jobs/{job}/cancellation/",
 ]  # fmt: skip
 
 
