@@ -1,6 +1,7 @@
 """Words pass a shell as they are; logs and terminals hold what was said, and nothing of it does anything."""
 
 import io
+import json
 import logging
 import re
 import subprocess
@@ -36,7 +37,7 @@ def test_a_remote_shell_hands_on_each_word_as_it_is(remote: list[str]) -> None:
     line = " ".join(argv[2:])
     printing = line.replace(sys.executable, f"{sys.executable} -c '{PRINTS_WORDS}'", 1)
     told = subprocess.run(["/bin/sh", "-c", printing], capture_output=True, check=True).stdout
-    assert told.decode() == frames.json.dumps([*remote, "-c", "x"])
+    assert told.decode() == json.dumps([*remote, "-c", "x"])
 
 
 @given(st.lists(words, min_size=1, max_size=5))
@@ -140,7 +141,7 @@ documents = st.recursive(
 def test_a_frame_is_one_of_the_protocol_or_garbage(document: object, kind: str) -> None:
     header = {**document, "type": kind} if isinstance(document, dict) else document
     try:
-        found = frames.typed(frames.json.dumps(header).encode(), b"")
+        found = frames.typed(json.dumps(header).encode(), b"")
     except frames.Garbage:
         return
     assert type(found).__name__ in ("Hello", "Output", "Event", "Answer", "Failure", "End")
