@@ -113,6 +113,8 @@ def form(target: Target, **variable: str) -> dict[str, str]:
         "launcher": "manage.py",
         "aliases": "",
         "queue": "jobs",
+        "grants-TOTAL_FORMS": "0",
+        "grants-INITIAL_FORMS": "0",
         "variables-TOTAL_FORMS": "1",
         "variables-INITIAL_FORMS": "1",
         "variables-0-id": str(row.pk),
