@@ -15,6 +15,7 @@ from dbops.lockwait import whom
 from dbops.models import AuditEvent, Job, SessionEnding
 from dbops.models.audit import Asker, Doer
 from dbops.models.job import WORKED_ON
+from dbops.redaction import without_tokens
 
 WORDS = {"cancel": "cancel its statement", "terminate": "end the session"}
 TOO_LATE = "The job ended first; nothing was done."
@@ -75,7 +76,7 @@ def ask(
                 asked_by=doer.user,
                 asked_by_name=doer.name,
                 asked_from=doer.address,
-                reason=reason,
+                reason=without_tokens(reason),
             )
             record(asked, doer, "", reason, before=_seen(found))
             return f"It is asked for: {WORDS[act]} of pid {pid} ({asked.whom}). The answer will stand here."

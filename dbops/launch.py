@@ -18,6 +18,7 @@ from dbops.inspection.knowledge import latest_done, report_now
 from dbops.models import AuditEvent, Job, Plan, Snapshot, Target, TargetDatabase
 from dbops.models.job import FINAL
 from dbops.operations import REGISTRY
+from dbops.redaction import without_tokens
 from dbops.rights import Role
 from dbops.serving import service
 from dbops.steps import Steps
@@ -86,6 +87,7 @@ def start(
         insist(operation, database.target, REGISTRY[operation].role, actor)
         _check_allowed(database, operation, unless)
         _check_plan(database, arguments)
+        reason = without_tokens(reason)
         with transaction.atomic():
             job = _insert(database, operation, arguments, actor, key, reason, again_of)
             transaction.on_commit(lambda: tasks.publish_job(job))
@@ -393,7 +395,7 @@ def resolve(job: Job, actor: Actor, reason: str) -> str:
     with transaction.atomic():
         # Its worker may tell at this very moment how it lost the target.
         job = Job.objects.select_for_update(of=("self",)).select_related("database__target").get(pk=job.pk)
-        state = job.resolved_as
+        state, reason = job.resolved_as, without_tokens(reason)
         won = Job.objects.move(job.pk, ["lost"], state, **_resolved(job, state, actor, reason))
         act = "job.resolve" if won else "job.resolve.refused"
         now = {"state": state if won else job.state}

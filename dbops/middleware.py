@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 from dbops.access import SAFE_METHODS, audit_refusal
+from dbops.plain import plain_page
 
 Next = Callable[[HttpRequest], Any]
 
@@ -129,3 +130,26 @@ def livez(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest],
 
 def alive() -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@sync_and_async_middleware
+def plain_pages(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """What targets and people call their things stands in every page: none of it steers what is read.
+
+    Behind CommonMiddleware, which tells the length.
+    """
+
+    async def answer(request: HttpRequest) -> Any:
+        return made_plain(await get_response(request))
+
+    def answer_sync(request: HttpRequest) -> Any:
+        return made_plain(get_response(request))
+
+    return answer if iscoroutinefunction(get_response) else answer_sync
+
+
+def made_plain(response: HttpResponseBase) -> HttpResponseBase:
+    is_page = response.get("Content-Type", "").startswith("text/html")
+    if isinstance(response, HttpResponse) and is_page and response.charset.lower() == "utf-8":
+        response.content = plain_page(response.content)
+    return response

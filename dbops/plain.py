@@ -9,7 +9,10 @@ ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
+# The same in UTF-8. A carriage return is a line feed to a browser.
+CONTROLS_OF_PAGE = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
+)
 
 PICTURES = frozenset([*(chr(0x2400 + code) for code in range(0x20)), "\u2421", "\ufffd"])
 
@@ -19,6 +22,16 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return CONTROLS.sub(picture, without_escapes(text))
+
+
+def plain_page(html: bytes) -> bytes:
+    """A page, or a part of one, in which no name makes the rest read otherwise than it is. What leads to
+    such a name is encoded in the addresses of links, which stay as they are."""
+    return CONTROLS_OF_PAGE.sub(picture_of_page, html)
+
+
+def picture_of_page(found: re.Match[bytes]) -> bytes:
+    return CONTROLS.sub(picture, found.group().decode()).encode()
 
 
 def without_escapes(text: str) -> str:

@@ -10,6 +10,10 @@ import django
 
 django.setup(set_prefix=False)
 
+from dbops.redaction import logs  # noqa: E402
 from opsdash.handler import Handler  # noqa: E402 (views import models)
+
+# gunicorn set up its own before us.
+logs.guard("gunicorn.error", "gunicorn.access")
 
 application = Handler()

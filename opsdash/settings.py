@@ -6,13 +6,14 @@ import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 from dbops.conf import KNOBS, Provider
+from dbops.redaction.logs import learned
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -193,6 +194,8 @@ database["CONN_MAX_AGE"] = 0
 # A connection that the pool kept while the server was restarted is dead: it is tried before it is handed out.
 database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
+passwords = [database.get("PASSWORD"), unquote(urlsplit(REDIS_URL).password or "")]
+learned.learn("opsdash", [SECRET_KEY, *SEALING_KEYS, *map(str, passwords)])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -214,6 +217,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "dbops.middleware.headers",
     "dbops.middleware.livez",
+    # Before all that answers by itself.
     "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -228,6 +232,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "dbops.signed_in.SignedInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dbops.middleware.plain_pages",
 ]
 
 ROOT_URLCONF = "opsdash.urls"
@@ -271,6 +276,7 @@ MFA_TOTP_TOLERANCE = 1
 # dbops.confirming asks, before any of its views.
 MFA_REAUTHENTICATION_REQUIRED = False
 MFA_ALLOW_UNVERIFIED_EMAIL = True
+DEFAULT_EXCEPTION_REPORTER_FILTER = "dbops.reporter.ReporterFilter"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -284,6 +290,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Without a collected folder (development, `make run`) the files are served from where they lie.
 SERVESTATIC_USE_FINDERS = STATIC_ROOT is None
 SERVESTATIC_AUTOREFRESH = False
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -337,7 +344,14 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    # Without secrets, and without what would forge a line.
+    "formatters": {
+        "line": {
+            "()": "dbops.redaction.logs.Formatter",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     # A database of ours that is away was told in one line (dbops.views.errors).
     "filters": {
         "not_503": {

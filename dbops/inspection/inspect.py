@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from dbops import conf
-from dbops.inspection import plans
+from dbops.inspection import plans, shape
 from dbops.inspection.clean import cleaner, in_the_open, project_in_the_open
 from dbops.inspection.declared import digest_of
 from dbops.inspection.judge import judge, plan_of
@@ -115,6 +115,7 @@ def _ask(target: Target, announced: list[int] | None) -> Mapping[str, Any]:
     declared = digest_of(target)
     address = address_of(target)
     answer = door.call(address, "inspect", arguments, timeout_s=timeout_s)
+    shape.insist(target.name, answer, shape.inspection)
     reach = why_no_reach(address, answer.get("disk") or [])
     return {**answer, "revision": revision_of(address), "declared": declared, "file_reach": reach}
 
@@ -123,6 +124,7 @@ def _keep_failure(target: Target, inspection: Inspection, error: Exception, stat
     inspection.outcome = Inspection.Outcome.FAILED
     # It may be the very thing that our database refused.
     inspection.report = None
+    inspection.python_version = inspection.django_version = ""
     inspection.error_type = type(error).__name__
     inspection.error_sentence = status.detail
     inspection.error_traceback = status.evidence
@@ -148,8 +150,8 @@ def keep_answer(
     keep_sources(sources, clean, inspection.started_at, target)
     found = {report["alias"]: report for report in answer["databases"]}
     inspection.outcome = Inspection.Outcome.DONE
-    inspection.python_version = str(answer["python"])
-    inspection.django_version = str(answer["django"])
+    inspection.python_version = answer["python"][:50]
+    inspection.django_version = answer["django"][:50]
     inspection.report = {**project, "databases": [report for _, report in reports]}
     inspection.finished_at = clock.now()
     versions = {"python_version": inspection.python_version, "django_version": inspection.django_version}
@@ -179,13 +181,13 @@ def _keep_database(
         target=target, alias=report["alias"]
     )
     database.in_settings = True
-    database.vendor = str(report.get("vendor") or "")
+    database.vendor = str(report.get("vendor") or "")[:50]
     database.name = str(report.get("name") or "")
     database.host = str(report.get("host") or "")
     database.port = str(report.get("port") or "")
-    database.server_version = str(report.get("server_version") or "")
+    database.server_version = str(report.get("server_version") or "")[:100]
     # A server that is away for a moment does not become another database.
-    database.identity = str(report.get("identity") or database.identity)
+    database.identity = str(report.get("identity") or database.identity)[:1000]
     database.sealed_connection = _sealed(connection)
     database.pending_count = len(plan_of(report))
     database.applied_count = len(report.get("applied") or [])

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection import shape
 from dbops.inspection.open_plan import plan_in_the_open
 from dbops.inspection.sessions import session
 from dbops.models import Plan, Target, TargetDatabase, clock
@@ -118,7 +119,10 @@ def _ask(plan: Plan) -> Mapping[str, Any]:
         "forbidden_identity": own_identity(),
         "budget_s": SQL_SHARE * timeout_s,
     }
-    return door.call(address_of(plan.database.target), "plan", arguments, timeout_s=timeout_s)
+    target = plan.database.target
+    answer = door.call(address_of(target), "plan", arguments, timeout_s=timeout_s)
+    shape.insist(target.name, answer, shape.plan)
+    return answer
 
 
 def _fail(plan: Plan, error: Exception, sentence: str, traceback: str, redactor: Redactor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from dbops import conf
+from dbops.inspection import shape
 from dbops.inspection.open_plan import plan_in_the_open
 from dbops.inspection.sessions import session
 from dbops.models import Snapshot, TargetDatabase, clock
@@ -67,7 +68,9 @@ def _ask(database: TargetDatabase) -> Mapping[str, Any]:
         "schema": True,
     }
     timeout_s = conf.knob("INSPECTION_TIMEOUT_S")
-    return door.call(address_of(database.target), "plan", arguments, timeout_s=timeout_s)
+    answer = door.call(address_of(database.target), "plan", arguments, timeout_s=timeout_s)
+    shape.insist(database.target.name, answer, shape.snapshot)
+    return answer
 
 
 def _fail(snapshot: Snapshot, error: Exception, sentence: str, traceback: str, redactor: Redactor) -> None:

@@ -1,5 +1,6 @@
 """The audit trail: who did what to which target, from where, when, why, and what it changed. Append only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ from django.urls import reverse
 
 from dbops.models.clock import WrittenAt
 from dbops.models.target import Target, TargetDatabase
+from dbops.redaction import without_tokens
 
 # The last word of an act says what came of it, where nothing else is told.
 OUTCOMES_OF_WORDS = {"refused": "refused", "failed": "failed"}
@@ -31,6 +33,15 @@ class Asker:
     user: Any
     name: str
     address: str
+
+
+def in_the_open(value: Any) -> Any:
+    """What a person or a target said, without what has the shape of a secret: these rows stay for ever."""
+    if isinstance(value, str):
+        return without_tokens(value)
+    if isinstance(value, Mapping):
+        return {name: in_the_open(item) for name, item in value.items()}
+    return [in_the_open(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class AuditQuerySet(models.QuerySet["AuditEvent"]):
@@ -58,11 +69,11 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
             target=str(target),
             target_id=id_of(target),
             job_id=job_id,
-            reason=reason,
+            reason=without_tokens(reason),
             outcome=outcome or OUTCOMES_OF_WORDS.get(act.rpartition(".")[2], "done"),
-            before=before,
-            after=after,
-            details=details,
+            before=in_the_open(before),
+            after=in_the_open(after),
+            details=in_the_open(details),
         )
 
 

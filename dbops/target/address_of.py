@@ -2,15 +2,21 @@
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from dbops.models import Target
+from dbops.redaction.logs import learned
 from dbops.sealing import unseal
 from dbops.target import words
 from dbops.target.address import Address
 from dbops.target.environment import resolve
 from dbops.target.errors import UnresolvedEnvironment
+
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+WORDS = re.compile(r"\bpassword\s{0,3}=\s{0,3}(?:'(?P<text>(?:[^'\\]|\\.)*)'|(?P<word>[^\s']+))")
 
 
 def address_of(target: Target) -> Address:
@@ -36,10 +42,13 @@ def secrets_of(target: Target) -> set[str]:
     sealed = {variable.name: variable.value for variable in target.variables.all() if variable.is_secret}
     env = _env(target)
     values = {*sealed.values(), *(env.get(name, "") for name in sealed)}
-    passwords = {password_in(value) for value in env.values()}
+    passwords = {password for value in env.values() for password in passwords_in(value)}
     # What stands in a .env file under a name that sounds secret (PASSWORD, TOKEN, KEY ...) is one.
     named = set(words.secrets_of(env))
-    return {value for value in values | passwords | named | _database_passwords(target) if value}
+    found = {value for value in values | passwords | named | _database_passwords(target) if value}
+    # What this process knows it must not log.
+    learned.learn(("target", target.pk), found)
+    return found
 
 
 def _env(target: Target) -> Mapping[str, str]:
@@ -50,17 +59,30 @@ def _env(target: Target) -> Mapping[str, str]:
         return {}
 
 
-def password_in(value: str) -> str:
-    """The password of a URL, as it is (not percent-encoded); "" without one."""
+def passwords_in(value: str) -> set[str]:
+    """Of a URL, as it is written there and as it is meant; of libpq's words (host=db password=...)."""
     if "://" not in value:
-        return ""
+        return {found["text"] or found["word"] for found in WORDS.finditer(value)}
     try:
-        return unquote(urlsplit(value).password or "")
+        password = urlsplit(value).password or ""
     except ValueError:
-        return ""
+        return set()
+    return {password, unquote(password)}
 
 
 def _database_passwords(target: Target) -> set[str]:
     sealed = [database.sealed_connection for database in target.databases.all()]
     connections = [json.loads(unseal(text)) for text in sealed if text]
-    return {str(connection.get("password") or "") for connection in connections}
+    return {secret for connection in connections for secret in _within("", connection)}
+
+
+def _within(name: str, value: Any) -> Iterator[str]:
+    """What stands under a name that sounds secret, however deep: also OPTIONS may hold a password."""
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _within(str(inner), item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _within(name, item)
+    elif isinstance(value, str):
+        yield from {value} if words.SECRET_NAME.search(name) and "://" not in value else passwords_in(value)

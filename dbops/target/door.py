@@ -11,6 +11,7 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self
 
+from dbops.redaction import Redactor
 from dbops.target import frames, words
 from dbops.target.address import Address
 from dbops.target.bundle import BOOTSTRAP, bundle
@@ -117,7 +118,8 @@ class Session:
         self._request = frames.encode(request)
         self._decoder = frames.Decoder()
         self._received: list[Frame] = []
-        self._tail = words.Tail(words.secrets_of(address.env))
+        self._redactor = Redactor(words.secrets_of(address.env))
+        self._tail = words.Tail(self._redactor)
         self._start_deadline: float | None = time.monotonic() + START_TIMEOUT_S
         self._lock = threading.Lock()
         self._requested = self._cancelled = False
@@ -225,7 +227,7 @@ class Session:
         """Bytes of the transport up to the preamble; only who says hello is told the request."""
         if not self._streams.find_preamble(data):
             if self._streams.noise_is_too_long:
-                raise words.too_noisy(self.address, self._transport_text(), self._streams.noise_text())
+                raise words.too_noisy(self.address, self._transport_text(), self._noise_text())
             return []
         self.python = "unknown"
         return self._decoder.feed(self._streams.behind_preamble)
@@ -255,10 +257,13 @@ class Session:
             return ConnectionLost(
                 words.lost(self.address, status, text), detail=text, output=self.last_words()
             )
-        return words.did_not_start(self.address, status, text, self._streams.noise_text())
+        return words.did_not_start(self.address, status, text, self._noise_text())
+
+    def _noise_text(self) -> str:
+        return self._redactor.clean(self._streams.noise_text())
 
     def _transport_text(self) -> str:
-        return words.masked(self._streams.stderr_text(), words.secrets_of(self.address.env))
+        return self._redactor.clean(self._streams.stderr_text())
 
 
 __all__ = [

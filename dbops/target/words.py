@@ -1,11 +1,12 @@
 """The door's sentences, and what may be quoted in them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from signal import Signals
 from urllib.parse import urlsplit
 
+from dbops.redaction import Redactor
 from dbops.target.address import Address
 from dbops.target.bundle import NO_INPUT, TOO_OLD
 from dbops.target.errors import (
@@ -22,7 +23,8 @@ TAIL_BYTES = 20_000
 QUOTED = 400
 SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEY$|URL|URI|DSN", re.IGNORECASE)
 SHORTEST_SECRET = 6
-MASK = "***"
+# At the beginning of what is kept of an output, so that a secret that is cut in two there is not told.
+MARGIN_BYTES = 4_000
 COMMAND_NOT_FOUND = (126, 127)
 # Why the agent climbs its ladder although nobody asked for it (dbops.agent.supervisor).
 CALLER_GONE = "caller gone"
@@ -43,26 +45,21 @@ def secret_in(value: str) -> str:
         return value
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
-
-
 class Tail:
     """The last bytes of a target's output."""
 
-    def __init__(self, secrets: list[str]) -> None:
-        self._secrets = secrets
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
         self._data = bytearray()
 
     def add(self, data: bytes) -> None:
         self._data += data
-        if len(self._data) > 2 * TAIL_BYTES:
-            del self._data[:-TAIL_BYTES]
+        if len(self._data) > 2 * TAIL_BYTES + MARGIN_BYTES:
+            del self._data[: -(TAIL_BYTES + MARGIN_BYTES)]
 
     def text(self) -> str:
-        return masked(text_of(self._data[-TAIL_BYTES:]), self._secrets)
+        """Masked before it is cut."""
+        return self._redactor.clean(text_of(self._data))[-TAIL_BYTES:]
 
 
 def quoted(text: str) -> str:

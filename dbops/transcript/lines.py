@@ -2,7 +2,10 @@
 
 import codecs
 
-from dbops.redaction import Redactor
+from dbops.redaction import MASK, Passage, Redactor
+
+# The beginning of a secret, where output ended in the middle of one; fewer letters tell nothing.
+HALF_A_SECRET = 4
 
 
 class LineSplitter:
@@ -16,6 +19,7 @@ class LineSplitter:
     def __init__(self, redactor: Redactor, limit: int) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._redactor = redactor
+        self._passage = Passage(redactor)
         self._limit = limit
         self._rest = ""
 
@@ -28,13 +32,14 @@ class LineSplitter:
 
     @property
     def tail(self) -> str:
-        return self._redactor.clean(overwrite(self._rest))[: self._limit]
+        """Without what may become a secret: a viewer sees each letter as it comes."""
+        return self._passage.peek(overwrite(self._rest))[: self._limit]
 
     def _lines(self, text: str) -> list[str]:
         """Of complete lines. Twenty thousand may come in a second: what can be is done with all at once."""
         if "\r" in text:
             text = "\n".join(map(overwrite, text.split("\n")))
-        lines = self._redactor.clean_lines(text).split("\n")
+        lines = self._passage.clean(text).split("\n")
         if len(max(lines, key=len)) <= self._limit:
             return lines
         return [piece for line in lines for piece in self._pieces(line)]
@@ -52,7 +57,11 @@ class LineSplitter:
         return self._pieces(clean[:-keep])
 
     def _finish(self) -> list[str]:
-        line, self._rest = self._redactor.clean(overwrite(self._rest)), ""
+        line, self._rest = self._passage.clean(overwrite(self._rest)), ""
+        # Killed while it printed one.
+        begun = self._redactor.beginning(line)
+        if begun >= HALF_A_SECRET:
+            line = line[:-begun] + MASK
         return self._pieces(line) if line else []
 
 

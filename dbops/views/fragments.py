@@ -5,12 +5,14 @@ import json
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.template.loader import render_to_string
 
 from dbops.models import Job
 from dbops.pages.job import FRAGMENTS, job_page
+from dbops.plain import plain_page
 from dbops.rights import Rights
 from dbops.transcript.threads import beside_the_loop
 
@@ -78,8 +80,14 @@ def _serves(task: asyncio.Task[Fragments], version: int) -> bool:
 def _make(job_id: int, rights: Rights, now: float) -> Fragments:
     job = Job.objects.select_related("database__target").get(pk=job_id)
     context = {"page": job_page(rights, job), "csrf_token": TOKEN}
-    html = {name: str(render_to_string(f"_fragments/{name}.html", context)) for name in FRAGMENTS}
+    html = {name: _rendered(name, context) for name in FRAGMENTS}
     return Fragments(job.version, now, html)
+
+
+def _rendered(name: str, context: dict[str, Any]) -> str:
+    """No middleware sees it (dbops.middleware.plain_pages)."""
+    html = render_to_string(f"_fragments/{name}.html", context)
+    return plain_page(html.encode()).decode()
 
 
 _made: WeakKeyDictionary[asyncio.AbstractEventLoop, Made] = WeakKeyDictionary()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dbops.agent import frames as agent
+from dbops.redaction import MASK
 from dbops.target import door, errors, frames
 from dbops.target.address import Address
 from dbops.target.bundle import bundle
@@ -193,7 +194,7 @@ def test_an_end_without_an_answer_shows_the_last_words_without_secrets() -> None
 
     with pytest.raises(errors.TargetBroken, match="status 0") as caught:
         call(Runner(far_end))
-    assert caught.value.output.endswith("xxx" + "the password is ***")
+    assert caught.value.output.endswith("xxx" + f"the password is {MASK}")
     assert len(caught.value.output) <= 20_000
 
 

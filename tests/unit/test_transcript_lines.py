@@ -70,6 +70,47 @@ def test_a_secret_is_masked_in_the_tail() -> None:
     assert lines.tail == f"password: {MASK}"
 
 
+def test_a_secret_that_comes_letter_by_letter_is_never_shown_as_far_as_it_has_come() -> None:
+    lines, shown = splitter("s3cr3t-pass"), set[str]()
+    for letter in "password: s3cr3t-pass!":
+        lines.feed(letter.encode())
+        shown.add(lines.tail)
+    assert lines.tail == f"password: {MASK}!"
+    assert not [text for text in shown if "s3c" in text]
+
+
+def test_what_only_looked_like_the_beginning_of_a_secret_is_shown_as_soon_as_that_is_clear() -> None:
+    lines = splitter("s3cr3t-pass")
+    lines.feed(b"of s3c")
+    assert lines.tail == "of "
+    lines.feed(b"tions")
+    assert lines.tail == "of s3ctions"
+
+
+def test_half_a_secret_is_masked_where_output_ends_in_it() -> None:
+    assert feed_all(splitter("s3cr3t-pass"), b"password: s3cr3t-p") == [f"password: {MASK}"]
+
+
+def test_a_private_key_is_masked_however_its_lines_come() -> None:
+    key = b"-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabc=\n-----END RSA PRIVATE KEY-----\nOK\n"
+    expected = [f"-----BEGIN RSA PRIVATE KEY-----{MASK}", MASK, MASK, MASK, "OK"]
+    assert feed_all(splitter(), key) == expected
+    assert feed_all(splitter(), *[key[i : i + 1] for i in range(len(key))]) == expected
+
+
+def test_a_private_key_is_masked_in_the_tail() -> None:
+    lines = splitter()
+    lines.feed(b"-----BEGIN PRIVATE KEY-----\nMIIEpAIB")
+    assert lines.tail == MASK
+
+
+def test_letters_on_lines_of_their_own_are_masked_from_the_fourth_on() -> None:
+    spelled = [f"{letter}\n".encode() for letter in "s3cr3t-pass"]
+    expected = ["s", "3", "c", *[MASK] * 8]
+    assert feed_all(splitter("s3cr3t-pass"), *spelled) == expected
+    assert feed_all(splitter("s3cr3t-pass"), b"".join(spelled)) == expected
+
+
 def test_a_secret_is_masked_where_an_endless_line_is_cut() -> None:
     for offset in range(190, 230):
         lines = feed_all(splitter("s3cr3t-pass", limit=100), b"x" * offset + b"s3cr3t-pass" + b"y" * 300)
@@ -101,7 +142,7 @@ PIECES = ["s3cr3t", "pa ss", "s3", "\n", "\r", "://", "a:", "@h", " ", "\ufffd",
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 def test_what_is_masked_in_many_lines_at_once_is_what_is_masked_in_each(pieces: list[str]) -> None:
     redactor, text = Redactor(["s3cr3t", "pa ss\ns3cr3t:// @h"]), "".join(pieces)
-    assert redactor.clean_lines(text).split("\n") == [redactor.clean(line) for line in text.split("\n")]
+    assert redactor.clean(text).split("\n") == [redactor.clean(line) for line in text.split("\n")]
 
 
 @given(st.lists(st.sampled_from([piece.encode() for piece in PIECES]), max_size=40), st.data())

@@ -27,6 +27,9 @@ class ShellCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
+        except CommandError as error:
+            # It may name what a target calls its databases.
+            raise CommandError(plain(str(error)), returncode=error.returncode) from None
         except CannotUnsealError as error:
             raise CommandError(str(error)) from None
         except OwnDatabaseError as error:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbops.inspection import shape
 from dbops.target import door
 from dbops.target.address import Address
 from dbops.target.door import Answer, End, Event, Failure, Frame, Output, Session
@@ -80,7 +81,10 @@ def has_said(text: bytes) -> Callable[[Record], bool]:
 
 
 def inspect(address: Address, **arguments: Any) -> Any:
-    return door.call(address, "inspect", {"aliases": None, **arguments}, timeout_s=LONG_S)
+    answer = door.call(address, "inspect", {"aliases": None, **arguments}, timeout_s=LONG_S)
+    # As opsdash insists on it, whatever the project is.
+    assert shape.inspection(answer) == ""
+    return answer
 
 
 def inspect_default(address: Address, **arguments: Any) -> Any:

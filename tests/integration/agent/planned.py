@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dbops.inspection import shape
 from dbops.target import door
 from tests.integration.agent.conftest import Database
 from tests.integration.agent.frames_of import LONG_S
@@ -32,7 +33,9 @@ INDEXES = (
 
 def plan(project: Project, python: str = sys.executable, **arguments: Any) -> Any:
     address = project.address(argv=(python,))
-    return door.call(address, "plan", {"alias": "default", **arguments}, timeout_s=LONG_S)
+    answer = door.call(address, "plan", {"alias": "default", **arguments}, timeout_s=LONG_S)
+    assert (shape.snapshot if arguments.get("schema") else shape.plan)(answer) == ""
+    return answer
 
 
 def entry(answer: Any, name: str) -> Any:
