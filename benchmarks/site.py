@@ -56,7 +56,7 @@ def site(log: Path, application: str = "opsdash.asgi:application") -> Iterator[S
         process = subprocess.Popen(
             [sys.executable, "-m", *argv, "--no-control-socket", application],
             cwd=REPOSITORY,
-            env={**os.environ, "OPSDASH_SECURE": "0"},
+            env={**os.environ, "OPSDASH_SECURE": "0", "OPSDASH_STREAMS_PER_USER": "2000"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -81,7 +81,8 @@ def heard(data: bytes) -> LinesCame | Tail | None:
             return _lines_of(message)
         if message["kind"] != "tail":
             return None
-        _insist(message["after"], int), _insist(message["text"], str)
+        _insist(int, message["after"])
+        _insist(str, message["text"])
         return Tail(message["after"], message["text"])
     except (ValueError, KeyError, TypeError, OverflowError):
         logger.exception("a message of the live tail is not understood, the rows are read instead")
@@ -90,19 +91,17 @@ def heard(data: bytes) -> LinesCame | Tail | None:
 
 def _lines_of(message: dict[str, Any]) -> LinesCame:
     """Whoever may write to Redis may write anything there."""
-    _insist(message["first"], int), _insist(message["lines"], list)
-    for line in message["lines"]:
-        _insist(line, str)
-    for number in message["gap"] or ():
-        _insist(number, int)
+    _insist(list, message["lines"])
+    _insist(str, *message["lines"])
+    _insist(int, message["first"], *(message["gap"] or ()))
     first_and_last = message["gap"]
     if first_and_last and len(first_and_last) != 2:
         raise ValueError(first_and_last)
     return LinesCame(Lines.of(message), tuple(first_and_last) if first_and_last else None)
 
 
-def _insist(value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
+def _insist(kind: type, *values: Any) -> None:
+    if not all(isinstance(value, kind) for value in values):
         raise TypeError(kind)
 
 

@@ -61,5 +61,5 @@ def test_it_works_as_opsdash_does_and_leaves_the_audit_trail_alone(app: psycopg.
     ]
     for statement in refused:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            app.execute(statement)  # type: ignore[call-overload]
+            app.execute(statement)
     assert AuditEvent.objects.count() == 2

@@ -105,7 +105,8 @@ def web_process(log: Path, *, port: int = 0, **env: str) -> Iterator[Web]:
         process = subprocess.Popen(
             [sys.executable, "-m", *argv, "opsdash.asgi:application"],
             cwd=REPOSITORY,
-            env=test_environment(OPSDASH_SECURE="0", **env),
+            # Tests have crowds of viewers who are one person in many browsers.
+            env=test_environment(**{"OPSDASH_SECURE": "0", "OPSDASH_STREAMS_PER_USER": "2000", **env}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
