@@ -24,6 +24,7 @@ urlpatterns = [
     path("jobs/", nothing, name="jobs"),
     path("login/", nothing, name="login"),
     path("logout/", nothing, name="logout"),
+    path("tokens/", nothing, name="tokens"),
     path("admin/", include(([path("", nothing, name="index")], "admin"))),
 ]
 
