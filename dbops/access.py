@@ -77,8 +77,13 @@ def _guard_async(view: Callable[..., Any], role: Role) -> Callable[..., Any]:
 
 
 def check(request: OpsRequest, role: Role) -> None:
-    request.rights, request.needed = rights_of(request.user), role
-    _let_in(request, request.rights.highest)
+    enter(request, rights_of(request.user), role)
+
+
+def enter(request: OpsRequest, rights: Rights, role: Role) -> None:
+    """Whoever it is comes in with these rights, where they have this role anywhere."""
+    request.rights, request.needed = rights, role
+    _let_in(request, rights.highest)
 
 
 def _let_in(request: OpsRequest, role: Role, target: Target | None = None) -> None:
@@ -116,7 +121,13 @@ def role_of_page(request: HttpRequest) -> dict[str, str]:
 
 
 def actor_of(request: OpsRequest) -> Actor:
-    return Actor(request.user, request.user.get_username(), client_address(request), request.rights)
+    return Actor(request.user, whose(request), client_address(request), request.rights)
+
+
+def whose(request: OpsRequest) -> str:
+    """The person's name; with a token, that too."""
+    token = getattr(request, "token", None)
+    return str(token.whose) if token else request.user.get_username()
 
 
 def client_address(request: HttpRequest) -> str:

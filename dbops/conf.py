@@ -78,6 +78,10 @@ KNOBS: tuple[Knob, ...] = (
     ),
     Knob("PAGE_SIZE", 50, 5, "rows", "rows on one page of a list"),
     Knob("SESSION_HOURS", 12, 1, "hours", "a login lasts this long"),
+    Knob("TOKEN_MAX_DAYS", 90, 1, "days", "a token of the API is made for so long at most"),
+    Knob("API_REQUESTS_A_MINUTE", 600, 1, "requests", "of one token, in one web process"),
+    Knob("API_WAIT_S", 25, 0, "seconds", "a request to the API waits for lines so long at most"),
+    Knob("API_FOLLOWS", 4, 1, "requests", "of one token that wait for lines at once, in one web process"),
     Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),
 )
 

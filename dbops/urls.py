@@ -1,6 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, register_converter
+from django.urls import include, path
 
+from dbops import converters  # noqa: F401 (registers them)
 from dbops.views import (
     again,
     compare,
@@ -14,12 +15,9 @@ from dbops.views import (
     sessions,
     streams,
     targets,
+    tokens,
     workers,
 )  # fmt: skip
-from dbops.views.converters import AliasConverter, TargetNameConverter
-
-register_converter(TargetNameConverter, "target")
-register_converter(AliasConverter, "alias")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -62,6 +60,10 @@ urlpatterns = [
     path("jobs/<int:job_id>/transcript.txt", jobs.transcript, name="transcript"),
     path("jobs/<int:job_id>/stream/", streams.job_stream, name="job_stream"),
     path("workers/", workers.workers, name="workers"),
+    path("api/", include("dbops.api.urls")),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/new/", tokens.new_token, name="new_token"),
+    path("tokens/<int:token_id>/revocation/", tokens.revocation, name="token_revocation"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -40,6 +40,16 @@ def sqlstate(error: BaseException | None) -> str:
     return str(getattr(error.__cause__, "sqlstate", None) or "") if isinstance(error, Error) else ""
 
 
+def words(problem: BaseException) -> str:
+    """For whoever asked."""
+    if is_late(problem):
+        return (
+            "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
+        )
+    said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
+    return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"
+
+
 def patiently(read_or_write: Callable[[], Result]) -> Result:
     """For what must reach the rows, or come from them, however long our database is away."""
     while True:

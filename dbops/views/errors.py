@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from dbops.models.away import DISK_FULL, READ_ONLY, is_away, is_late, sqlstate
+from dbops.models.away import is_away, words
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,3 @@ def away(request: HttpRequest, problem: BaseException) -> HttpResponse:
         },
     )
     return HttpResponse(page, status=503, headers=headers)
-
-
-def words(problem: BaseException) -> str:
-    if is_late(problem):
-        return (
-            "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
-        )
-    said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
-    return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"

@@ -49,8 +49,12 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "lines": (lambda job: [job.pk], Role.VIEWER, "get"),
     "search": (lambda job: [job.pk], Role.VIEWER, "get"),
     "job_stream": (lambda job: [job.pk], Role.VIEWER, "get"),
+    "tokens": (lambda job: [], Role.VIEWER, "get"),
+    "new_token": (lambda job: [], Role.VIEWER, "get"),
+    "token_revocation": (lambda job: [4242], Role.VIEWER, "post"),
 }
-OPEN = {"login", "logout"}
+# What is below /api/ is walked in test_api_doors.
+OPEN = {"login", "logout", "nothing_here"}
 # What the job's state or the missing reason refuses was let in: its own tests are about that.
 LET_IN = {
     "migration": (404,),
@@ -60,6 +64,7 @@ LET_IN = {
     "search": (400,),
     "record": (404,),
     "invalid_index": (404,),
+    "token_revocation": (404,),
 }
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
 
@@ -185,7 +190,17 @@ def test_an_act_is_not_done_by_get(people: dict[str, User], job: Job, name: str)
 
 @pytest.mark.parametrize(
     "name",
-    ["inspections", "cancellation", "resolution", "migrate", "plans", "record", "invalid_index", "merge"],
+    [
+        "inspections",
+        "cancellation",
+        "resolution",
+        "migrate",
+        "plans",
+        "record",
+        "invalid_index",
+        "merge",
+        "new_token",
+    ],
 )
 def test_an_act_without_the_token_of_the_session_is_refused(
     people: dict[str, User], job: Job, name: str

@@ -50,6 +50,8 @@ ARROWS: dict[str, set[str]] = {
     | {"target", "transcript", "truth", "writing"},
     "tasks": FOUNDATION | {"broker", "execute", "inspection", "loss", "transcript"},
     "access": FOUNDATION,
+    "tokens": FOUNDATION | {"access"},
+    "converters": FOUNDATION,
     "forms": FOUNDATION,
     "elsewhere": FOUNDATION,
     "again": FOUNDATION | {"elsewhere"},
@@ -60,9 +62,13 @@ ARROWS: dict[str, set[str]] = {
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION
-    | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"},
+    | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"}
+    | {"tokens"},
+    "api": FOUNDATION
+    | {"access", "converters", "documents", "goodbye", "inspection", "launch", "pages", "plan_document"}
+    | {"tokens", "transcript"},
     "goodbye": set(),
-    "urls": {"views"},
+    "urls": {"views", "api", "converters"},
     "middleware": set(),
     "templatetags": FOUNDATION | {"lint", "pages"},
     "exits": FOUNDATION,
@@ -77,7 +83,7 @@ ARROWS: dict[str, set[str]] = {
     "migrations": {"models"},
 }
 # Commands call what views call.
-ARROWS["management"] = set(ARROWS) - {"agent", "views", "urls", "execute", "admin"}
+ARROWS["management"] = set(ARROWS) - {"agent", "views", "urls", "api", "execute", "admin"}
 
 FILES = sorted(DBOPS.rglob("*.py"))
 
@@ -173,6 +179,17 @@ def test_only_the_transcript_room_and_settings_know_redis() -> None:
         if name.split(".")[0] == "redis"
     }
     assert knowing == {"transcript"}
+
+
+def test_only_the_api_knows_its_framework() -> None:
+    knowing = {
+        room(path)
+        for path in FILES
+        for node in imports(path)
+        for name in modules(node)
+        if name.split(".")[0] in ("ninja", "pydantic")
+    }
+    assert knowing == {"api"}
 
 
 def test_only_conf_reads_settings() -> None:
