@@ -10,6 +10,8 @@ MASK = "••••••"
 DSN_PASSWORD = re.compile(
     r"(?P<head>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,100}:)[^\s@/]{1,200}(?=@)", re.IGNORECASE
 )
+# A token of our own JSON API (dbops.tokens): a target may print the one that it was given.
+OWN_TOKEN = re.compile(r"\bopsdash_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 # Shorter values (a "0", a "dev") stand in too many harmless places.
 SHORTEST = 4
 
@@ -29,12 +31,13 @@ class Redactor:
     def clean(self, text: str) -> str:
         if self._secrets:
             text = self._secrets.sub(MASK, text)
-        return without_password(text)
+        return without_password(without_token(text))
 
     def clean_lines(self, text: str) -> str:
         """As `clean` with each line, in one pass: nothing that is masked goes beyond a line."""
         if self._secrets:
             text = self._secrets.sub(MASK, text)
+        text = without_token(text)
         if "://" not in text or "@" not in text:
             return text
         return "\n".join(map(without_password, text.split("\n")))
@@ -43,6 +46,10 @@ class Redactor:
 def without_password(text: str) -> str:
     """Every URL's."""
     return DSN_PASSWORD.sub(rf"\g<head>{MASK}", text) if "://" in text and "@" in text else text
+
+
+def without_token(text: str) -> str:
+    return OWN_TOKEN.sub(MASK, text) if "opsdash_" in text else text
 
 
 def forms(secret: str) -> set[str]:

@@ -16,6 +16,7 @@ from django.test import Client
 
 from dbops import tokens
 from dbops.models import ApiToken, AuditEvent, Job, clock
+from dbops.redaction import MASK, Redactor
 from dbops.rights import NONE, Rights, Role
 from dbops.tokens import SHAPE, CannotMakeError, make, rights_with
 from tests.integration.calling import SCOPES, SHELL, caller
@@ -136,6 +137,15 @@ def test_two_tokens_are_never_the_same(people: dict[str, User]) -> None:
 def test_its_text_is_in_no_repr(people: dict[str, User]) -> None:
     made = make(people["viewer"], "ci", ["read"], 1, SHELL)
     assert shown_in(repr(made)) == shown_in(repr(made.token)) == []
+
+
+@pytest.mark.parametrize(
+    "around", ["{}", "Authorization: Bearer {}", "TOKEN='{}'\nnext", "https://x:y@h/?t={}&u"]
+)
+def test_where_a_target_prints_one_it_is_masked(around: str) -> None:
+    text = around.format(tokens.new_text())
+    for cleaned in (Redactor(()).clean(text), Redactor(()).clean_lines(text)):
+        assert shown_in(cleaned) == [] and MASK in cleaned
 
 
 @pytest.mark.parametrize(
