@@ -23,6 +23,7 @@ SAID = {
         problems.BAD_REQUEST,
         "Its host, its address or its body cannot be read. Nothing was done.",
     ),
+    403: (problems.NOT_ALLOWED, "opsdash refuses this. Nothing was done."),
     404: (problems.NOT_FOUND, problems.NOTHING_HERE),
     405: (
         problems.METHOD,

@@ -1,5 +1,6 @@
 """Who gets into the API: every address by every token, and nothing without one."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -167,6 +168,27 @@ def test_no_cookie_gets_behind_the_gate() -> None:
     gate(behind)(request)
     gate(behind)(RequestFactory(headers={"Cookie": "a=b"}).get("/jobs/"))
     assert seen == [{}, {"a": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (301, (403, "https-only")),
+        (403, (403, "not-allowed")),
+        (404, (404, "not-found")),
+        (418, (400, "bad-request")),
+        (502, (500, "failed")),
+        (503, (503, "away")),
+    ],
+)
+def test_whatever_a_layer_says_is_a_problem_behind_the_gate(status: int, expected: tuple[int, str]) -> None:
+    def behind(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("<h1>Traceback: hunter2</h1>", status=status, headers={"Retry-After": "5"})
+
+    answer: Any = gate(behind)(RequestFactory().get("/api/v1/jobs"))
+    answer.json = lambda: json.loads(answer.content)
+    assert problem(answer) == expected
+    assert b"hunter2" not in answer.content and answer["Retry-After"] == "5"
 
 
 @pytest.mark.parametrize("path", ANY)
