@@ -82,10 +82,15 @@ def _guard_async(view: Callable[..., Any], role: Role, confirmed: bool) -> Calla
 
 
 def check(request: OpsRequest, role: Role, *, confirmed: bool = False) -> None:
-    request.rights, request.needed = rights_of(request.user), role
-    _let_in(request, request.rights.highest)
+    enter(request, rights_of(request.user), role)
     if confirmed and request.method not in SAFE_METHODS:
         confirming.require(request)
+
+
+def enter(request: OpsRequest, rights: Rights, role: Role) -> None:
+    """Whoever it is comes in with these rights, where they have this role anywhere."""
+    request.rights, request.needed = rights, role
+    _let_in(request, rights.highest)
 
 
 def _let_in(request: OpsRequest, role: Role, target: Target | None = None) -> None:
@@ -111,7 +116,7 @@ def audit_refusal(request: HttpRequest, **why: Any) -> None:
     request.refusal_is_kept = True  # type: ignore[attr-defined]
     AuditEvent.objects.record(
         "refused",
-        Actor(user, user.get_username(), client_address(request), NONE),
+        Actor(user, whose(request), client_address(request), NONE),
         url=request.resolver_match.url_name if request.resolver_match else None,
         path=escape_uri_path(request.path),
         **why,
@@ -125,7 +130,13 @@ def role_of_page(request: HttpRequest) -> dict[str, str]:
 
 
 def actor_of(request: OpsRequest) -> Actor:
-    return Actor(request.user, request.user.get_username(), client_address(request), request.rights)
+    return Actor(request.user, whose(request), client_address(request), request.rights)
+
+
+def whose(request: HttpRequest) -> str:
+    """The person's name; with a token, that too."""
+    token = getattr(request, "token", None)
+    return str(token.whose if token else request.user.get_username())
 
 
 def client_address(request: HttpRequest) -> str:

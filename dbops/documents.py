@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from dbops.models import Job
+from dbops.models import ApiToken, Job, Target
 from dbops.models.status import Status
 from dbops.pages.audit_export import document_of
 from dbops.pages.audit_query import Events
@@ -20,6 +20,22 @@ def when(moment: datetime | None) -> str | None:
 
 def status_document(rows: list[Row]) -> dict[str, Any]:
     return {"version": VERSION, "databases": [_row(row) for row in rows]}
+
+
+def target_entry(target: Target, rows: list[Row], role: str) -> dict[str, Any]:
+    """`rows`: one a database; of a target without any that is known, one that says why. `role`: of whoever
+    asks, on this target."""
+    return {
+        "name": target.name,
+        "label": target.label,
+        "environment": target.environment,
+        "queue": target.queue,
+        "allow_migrate": target.allow_migrate,
+        "role": role,
+        "inspected_at": when(target.inspected_at),
+        "statuses": [status_entry(status) for row in rows if not row.database for status in row.statuses],
+        "databases": [_row(row) for row in rows if row.database],
+    }
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -117,6 +133,23 @@ def audit_document(events: Events) -> dict[str, Any]:
     """`older`: what --before takes to go on; null at the end."""
     told = [document_of(event) for event in events.rows]
     return {"version": VERSION, "older": events.older or None, "events": told}
+
+
+def token_entry(token: ApiToken) -> dict[str, Any]:
+    """Never its text, which nobody has."""
+    return {
+        "id": token.pk,
+        "name": token.name,
+        "prefix": token.prefix,
+        "owner": token.owner.get_username(),
+        "scopes": token.scopes,
+        "targets": [target.name for target in token.targets.all()] if token.is_limited else None,
+        "created_at": when(token.created_at),
+        "expires_at": when(token.expires_at),
+        "last_used_at": when(token.last_used_at),
+        "last_used_address": token.last_used_address,
+        "revoked_at": when(token.revoked_at),
+    }
 
 
 def job_entry(job: Job) -> dict[str, Any]:

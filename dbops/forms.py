@@ -6,11 +6,15 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
+from django.db.models import QuerySet
 
-from dbops.models import AuditEvent, Target
+from dbops import conf
+from dbops.models import ApiToken, AuditEvent, Target
 from dbops.models.job import ACTIVE, FINAL
 from dbops.models.plan import ZERO
 from dbops.models.status import STATES
+from dbops.models.token import NAME_CHARS
 from dbops.plain import plain
 
 # As a row of the overview says them.
@@ -140,6 +144,39 @@ class SessionForm(forms.Form):
     backend_start = forms.CharField(max_length=50, widget=forms.HiddenInput)
     transaction_start = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
     reason = forms.CharField(max_length=500, error_messages={"required": "Say why. Nothing was done."})
+
+
+class TokenForm(forms.Form):
+    """A token of the JSON API, for the person who asks for it."""
+
+    name = forms.CharField(max_length=NAME_CHARS, help_text="What uses it. It stands in the audit trail.")
+    scopes = forms.MultipleChoiceField(
+        choices=ApiToken.Scope.choices,
+        widget=forms.CheckboxSelectMultiple,
+        label="It may",
+        error_messages={"required": "Choose one at least. Nothing was made."},
+    )
+    targets = forms.ModelMultipleChoiceField(
+        queryset=Target.objects.none(),
+        required=False,
+        to_field_name="name",
+        label="Only on these targets",
+        help_text="None chosen: on all that you may see, also on those that come later.",
+    )
+    days = forms.IntegerField(min_value=1, label="Expires after (days)")
+
+    def __init__(self, *args: Any, known: QuerySet[Target], **kwargs: Any) -> None:
+        """`known`: the targets that the person sees."""
+        super().__init__(*args, **kwargs)
+        most = conf.knob("TOKEN_MAX_DAYS")
+        self.initial.setdefault("days", min(30, most))
+        self.initial.setdefault("scopes", [ApiToken.Scope.READ])
+        targets, days = self.fields["targets"], self.fields["days"]
+        assert isinstance(targets, forms.ModelMultipleChoiceField) and isinstance(days, forms.IntegerField)
+        targets.queryset = known.order_by("name")
+        days.max_value, days.help_text = most, f"{most} at most."
+        days.validators.append(MaxValueValidator(most))
+        days.widget.attrs["max"] = most
 
 
 class OverviewFilter(forms.Form):

@@ -40,6 +40,10 @@ ELSEWHERE = (
 )
 
 
+class SentAlreadyError(RefusedError):
+    """The key of what was asked for was sent with something else before."""
+
+
 class NotAllowedError(RefusedError, PermissionDenied):
     """Who asks does not have the role there."""
 
@@ -97,6 +101,16 @@ def start(
         _audit_refusal(database, operation, actor, refused)
         raise
     return Started(job, new=True)
+
+
+def sent_before(
+    database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor, *, key: uuid.UUID
+) -> Started | None:
+    """The job that was asked for with this key, whatever has changed since. SentAlreadyError where that was
+    something else."""
+    if not Job.objects.filter(idempotency_key=key).exists():
+        return None
+    return _same_or_refused(database, operation, arguments, actor, key, None)
 
 
 def again(job: Job, actor: Actor, *, key: uuid.UUID, reason: str = "", seen: str = "") -> Started:
@@ -193,7 +207,10 @@ def _same_or_refused(
     again = again_of.pk if again_of else None
     if same and same.again_of_id == again and _is_what_was_asked(same, database, operation, arguments, actor):
         return Started(same, new=False)
-    refused = RefusedError(*(_sent_already(same, actor) if same else _who_blocks(database, operation, actor)))
+    if same:
+        refused: RefusedError = SentAlreadyError(*_sent_already(same, actor))
+    else:
+        refused = RefusedError(*_who_blocks(database, operation, actor))
     _audit_refusal(database, operation, actor, refused)
     raise refused
 
@@ -201,8 +218,10 @@ def _same_or_refused(
 def _is_what_was_asked(
     job: Job, database: TargetDatabase, operation: str, arguments: dict[str, Any], actor: Actor
 ) -> bool:
-    asked = (database.pk, operation, arguments, actor.user.pk if actor.user else None, actor.name)
-    return asked == (job.database_id, job.operation, job.arguments, job.asked_by_id, job.asked_by_name)
+    """By the same person, whichever of their tokens was sent."""
+    mine = job.asked_by_id == actor.user.pk if actor.user else job.asked_by_name == actor.name
+    asked = (database.pk, operation, arguments)
+    return mine and asked == (job.database_id, job.operation, job.arguments)
 
 
 def _sent_already(job: Job, actor: Actor) -> tuple[str, Job | None]:

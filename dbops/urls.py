@@ -1,5 +1,6 @@
-from django.urls import path, register_converter
+from django.urls import include, path
 
+from dbops import converters  # noqa: F401 (registers them)
 from dbops.views import (
     account,
     again,
@@ -17,12 +18,9 @@ from dbops.views import (
     signing,
     streams,
     targets,
+    tokens,
     workers,
 )  # fmt: skip
-from dbops.views.converters import AliasConverter, TargetNameConverter
-
-register_converter(TargetNameConverter, "target")
-register_converter(AliasConverter, "alias")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -68,6 +66,10 @@ urlpatterns = [
     path("audit/<int:event_id>/", audit.audit_event, name="audit_event"),
     path("audit/export/", audit.audit_export_file, name="audit_export"),
     path("workers/", workers.workers, name="workers"),
+    path("api/", include("dbops.api.urls")),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/new/", tokens.new_token, name="new_token"),
+    path("tokens/<int:token_id>/revocation/", tokens.revocation, name="token_revocation"),
     path("login/", signing.SignIn.as_view(), name="login"),
     path("login/code/", signing.code, name="mfa_authenticate"),
     path("login/provider/", provider.provider_sign_in, name="provider_sign_in"),

@@ -219,6 +219,7 @@ MIDDLEWARE = [
     "dbops.middleware.livez",
     # Before all that answers by itself.
     "csp.middleware.CSPMiddleware",
+    "dbops.api.gate.gate",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

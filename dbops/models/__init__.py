@@ -10,10 +10,12 @@ from dbops.models.snapshot import Snapshot
 from dbops.models.source import MigrationSource, SeenMigration
 from dbops.models.step import Step
 from dbops.models.target import Target, TargetDatabase, TargetVariable
+from dbops.models.token import ApiToken
 from dbops.models.transcript import TranscriptChunk
 from dbops.models.worker import Worker
 
 __all__ = [
+    "ApiToken",
     "AuditEvent",
     "Counter",
     "Grant",

@@ -8,6 +8,8 @@ from typing import TypeVar
 from django.db import Error, InterfaceError, OperationalError, connection
 from psycopg_pool import PoolTimeout
 
+from dbops import conf
+
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 2.0
@@ -44,6 +46,26 @@ def took_too_long(error: BaseException | None) -> bool:
 def sqlstate(error: BaseException | None) -> str:
     """ "" where the server could give none."""
     return str(getattr(error.__cause__, "sqlstate", None) or "") if isinstance(error, Error) else ""
+
+
+def words(problem: BaseException) -> str:
+    """For whoever asked."""
+    if is_late(problem):
+        return (
+            "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
+        )
+    said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
+    return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"
+
+
+def words_too_long() -> str:
+    """For whoever asked for more than a statement may cost."""
+    seconds = f"{conf.knob('QUERY_TIMEOUT_MS') / 1000:g}"
+    return (
+        f"This was stopped: opsdash's own database worked on it for {seconds} seconds, the limit "
+        "(OPSDASH_QUERY_TIMEOUT_MS). Nothing was changed. Ask for less: fewer days, "
+        "or one target, person or act."
+    )
 
 
 def patiently(read_or_write: Callable[[], Result]) -> Result:

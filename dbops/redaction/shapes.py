@@ -41,6 +41,7 @@ TOKENS: dict[tuple[str, ...], str] = {
     ("SG.",): START + r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}",
     ("sk-",): START + r"sk-(?:[a-z]{2,8}-)?[A-Za-z0-9_-]{20,250}",
     ("django-insecure-",): r"django-insecure-[^\s'\"<>]{20,200}",
+    # Of our own JSON API (dbops.tokens): a target may print the one that it was given.
     ("opsdash_",): START + r"opsdash_[A-Za-z0-9_-]{43}" + NO_LETTER,
     ("pbkdf2_", "argon2", "bcrypt", "scrypt"): START
     + r"(?:pbkdf2_sha\d{1,3}|argon2\w{0,2}|bcrypt\w{0,7}|scrypt)"

@@ -8,8 +8,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from dbops import conf
-from dbops.models.away import DISK_FULL, READ_ONLY, is_away, is_late, sqlstate, took_too_long
+from dbops.models.away import is_away, took_too_long, words, words_too_long
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +31,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def too_long(request: HttpRequest) -> HttpResponse:
     logger.warning("%r is not answered, it asks too much of our database", request.path)
-    seconds = f"{conf.knob('QUERY_TIMEOUT_MS') / 1000:g}"
-    sentence = (
-        f"This was stopped: opsdash's own database worked on it for {seconds} seconds, the limit "
-        "(OPSDASH_QUERY_TIMEOUT_MS). Nothing was changed. Ask for less: fewer days, "
-        "or one target, person or act."
-    )
-    page = render_to_string("too_long.html", {"words": sentence})
+    page = render_to_string("too_long.html", {"words": words_too_long()})
     return HttpResponse(page, status=503, headers={"Cache-Control": "no-store"})
 
 
@@ -57,12 +50,3 @@ def away(request: HttpRequest, problem: BaseException) -> HttpResponse:
         },
     )
     return HttpResponse(page, status=503, headers=headers)
-
-
-def words(problem: BaseException) -> str:
-    if is_late(problem):
-        return (
-            "opsdash's own database does not answer in time: it is away, or too much is asked of it at once"
-        )
-    said = {DISK_FULL: "has no room left", READ_ONLY: "takes no writes at the moment"}
-    return f"opsdash's own database {said.get(sqlstate(problem), 'does not answer')}"

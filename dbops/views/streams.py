@@ -11,13 +11,12 @@ from django.middleware.csrf import get_token
 from django.views.decorators.http import require_GET
 
 from dbops.access import OpsRequest, job_or_404, needs
-from dbops.models.away import is_away
+from dbops.models.away import is_away, words
 from dbops.rights import Rights, Role
 from dbops.transcript.broadcast import broadcasts
 from dbops.transcript.events import ALIVE, event
 from dbops.transcript.following import Changed, Ended, News, follow
 from dbops.transcript.pieces import Piece
-from dbops.views.errors import words
 from dbops.views.fragments import TOKEN, fragments
 from dbops.views.viewers import Viewer, viewers
 

@@ -60,8 +60,12 @@ EXPECTED: dict[str, tuple[Callable[[Job], list[Any]], Role, str]] = {
     "recovery_codes": (lambda job: [], Role.NOBODY, "post"),
     "confirmation": (lambda job: [], Role.NOBODY, "get"),
     "provider_confirmation": (lambda job: [], Role.NOBODY, "get"),
+    "tokens": (lambda job: [], Role.VIEWER, "get"),
+    "new_token": (lambda job: [], Role.VIEWER, "get"),
+    "token_revocation": (lambda job: [4242], Role.VIEWER, "post"),
 }
-OPEN = {"login", "logout", "mfa_authenticate", "provider_sign_in", "provider_back"}
+# What is below /api/ is walked in test_api_doors.
+OPEN = {"login", "logout", "mfa_authenticate", "provider_sign_in", "provider_back", "nothing_here"}
 # In front of the admin's own, without names.
 INSTEAD_OF_ADMIN = {None}
 # What the job's state or the missing reason refuses was let in: its own tests are about that.
@@ -75,6 +79,7 @@ LET_IN = {
     "record": (404,),
     "provider_confirmation": (404,),
     "invalid_index": (404,),
+    "token_revocation": (404,),
 }
 ROLES = ["nobody", "viewer", "operator", "staff", "superuser"]
 
@@ -206,7 +211,17 @@ def test_an_act_is_not_done_by_get(people: dict[str, User], job: Job, name: str)
 
 @pytest.mark.parametrize(
     "name",
-    ["inspections", "cancellation", "resolution", "migrate", "plans", "record", "invalid_index", "merge"],
+    [
+        "inspections",
+        "cancellation",
+        "resolution",
+        "migrate",
+        "plans",
+        "record",
+        "invalid_index",
+        "merge",
+        "new_token",
+    ],
 )
 def test_an_act_without_the_token_of_the_session_is_refused(
     people: dict[str, User], job: Job, name: str

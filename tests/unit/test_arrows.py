@@ -55,6 +55,8 @@ ARROWS: dict[str, set[str]] = {
     "confirming": FOUNDATION,
     "access": FOUNDATION | {"confirming"},
     "signing": FOUNDATION | {"access", "confirming"},
+    "tokens": FOUNDATION | {"access", "signing"},
+    "converters": FOUNDATION,
     "forms": FOUNDATION,
     "forms_signing": set(),
     "elsewhere": FOUNDATION,
@@ -77,10 +79,13 @@ ARROWS: dict[str, set[str]] = {
     | {"access", "aftermath", "again", "broker", "elsewhere", "endings", "inspection", "lockwait"}
     | {"lint", "operations", "probes", "serving", "steps", "transcript", "writing"},
     "views": FOUNDATION
-    | {"confirming", "forms_signing", "signing"}
+    | {"confirming", "forms_signing", "signing", "tokens"}
     | {"access", "aftermath", "endings", "forms", "goodbye", "inspection", "pages", "launch", "transcript"},
+    "api": FOUNDATION
+    | {"access", "converters", "documents", "goodbye", "inspection", "launch", "pages", "plan_document"}
+    | {"tokens", "transcript"},
     "goodbye": set(),
-    "urls": {"views"},
+    "urls": {"views", "api", "converters"},
     "middleware": {"access", "plain"},
     "signed_in": {"access", "confirming", "signing"},
     "templatetags": FOUNDATION | {"lint", "pages"},
@@ -96,7 +101,7 @@ ARROWS: dict[str, set[str]] = {
     "migrations": {"models"},
 }
 # Commands call what views call.
-ARROWS["management"] = set(ARROWS) - {"agent", "views", "urls", "execute", "admin"}
+ARROWS["management"] = set(ARROWS) - {"agent", "views", "urls", "api", "execute", "admin"}
 
 FILES = sorted(DBOPS.rglob("*.py"))
 
@@ -192,6 +197,17 @@ def test_only_the_transcript_room_and_settings_know_redis() -> None:
         if name.split(".")[0] == "redis"
     }
     assert knowing == {"transcript"}
+
+
+def test_only_the_api_knows_its_framework() -> None:
+    knowing = {
+        room(path)
+        for path in FILES
+        for node in imports(path)
+        for name in modules(node)
+        if name.split(".")[0] in ("ninja", "pydantic")
+    }
+    assert knowing == {"api"}
 
 
 def test_only_conf_reads_settings() -> None:

@@ -26,6 +26,7 @@ urlpatterns = [
     path("logout/", nothing, name="logout"),
     path("account/", nothing, name="account"),
     path("login/provider/", nothing, name="provider_sign_in"),
+    path("tokens/", nothing, name="tokens"),
     path("admin/", include(([path("", nothing, name="index")], "admin"))),
 ]
 

@@ -24,14 +24,13 @@ from dbops import late, launch
 from dbops.heartbeat import Heartbeat
 from dbops.inspection import inspect_now
 from dbops.models import Job
-from dbops.models.away import is_away, sqlstate
+from dbops.models.away import is_away, sqlstate, words
 from dbops.performance import Performance
 from dbops.redaction import Redactor
 from dbops.steps import Steps
 from dbops.target.address import Address
 from dbops.transcript.reading import read_all
 from dbops.transcript.recorder import Recorder
-from dbops.views import errors
 from embedded import ports
 from tests.integration.conftest import ALICE, MakeTarget, default_of, make_shop
 from tests.integration.holding import own_database_away
@@ -224,8 +223,8 @@ def test_a_pool_that_has_none_left_does_not_say_that_the_database_is_away() -> N
     problem = OperationalError("couldn't get a connection after 5.00 sec")
     problem.__cause__ = PoolTimeout()
     assert is_away(problem)
-    assert errors.words(problem) == f"{GONE} in time: it is away, or too much is asked of it at once"
-    assert errors.words(OperationalError("refused")) == GONE
+    assert words(problem) == f"{GONE} in time: it is away, or too much is asked of it at once"
+    assert words(OperationalError("refused")) == GONE
 
 
 # A write that was taken, and whose acknowledgement was lost on the way, is tried again

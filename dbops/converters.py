@@ -2,6 +2,7 @@
 
 import re
 
+from django.urls import register_converter
 from django.urls.converters import StringConverter
 
 from dbops.models.target import NAME
@@ -14,3 +15,7 @@ class TargetNameConverter(StringConverter):
 class AliasConverter(StringConverter):
     # Postgres refuses to look for a text with a NUL.
     regex = r"[^/\0]+"
+
+
+register_converter(TargetNameConverter, "target")
+register_converter(AliasConverter, "alias")
