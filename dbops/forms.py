@@ -23,10 +23,21 @@ STATE_WORDS = {"checked": "nothing to apply"}
 CURSOR = r"\A[0-9]{1,16}\.[0-9]{1,18}\Z"
 
 
+class KeyField(forms.UUIDField):
+    """Of a page, by chance. Those that programs bring are made of names (version 5, dbops.api.jobs): nobody
+    can take one of them away by a form."""
+
+    def clean(self, value: Any) -> Any:
+        key = super().clean(value)
+        if key is not None and key.version != 4:
+            raise ValidationError("This is no key of a page of opsdash. Open the page anew.")
+        return key
+
+
 class MigrateForm(forms.Form):
     """The whole project, one app, or one app up to a named migration."""
 
-    key = forms.UUIDField(widget=forms.HiddenInput)
+    key = KeyField(widget=forms.HiddenInput)
     app = forms.ChoiceField(required=False, label="App")
     migration = forms.ChoiceField(required=False, label="Up to migration")
     reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")
@@ -107,7 +118,7 @@ def _ways(app: str, migrations: list[tuple[str, bool]]) -> list[tuple[str, str]]
 class ConfirmForm(forms.Form):
     """An act whose arguments stand in the job that it is asked for from: a remedy, or the same once more."""
 
-    key = forms.UUIDField(widget=forms.HiddenInput)
+    key = KeyField(widget=forms.HiddenInput)
     # Of the same once more: the fingerprint of the plan that its page showed.
     plan = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=500, label="Reason (kept in the audit trail)")

@@ -66,8 +66,8 @@ def is_change_by_admin(request: HttpRequest) -> bool:
 
 
 def asks_by_itself(request: HttpRequest) -> bool:
-    """A page that is kept current, whether or not somebody looks at it."""
-    return bool(getattr(request, "htmx", False)) or is_stream(request)
+    """A page that is kept current, whether or not somebody looks at it. An act is somebody's."""
+    return request.method in SAFE_METHODS and (bool(getattr(request, "htmx", False)) or is_stream(request))
 
 
 def is_stream(request: HttpRequest) -> bool:

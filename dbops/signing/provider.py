@@ -64,10 +64,14 @@ def come_back(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def require_fresh(claims: Mapping[str, Any]) -> None:
+    if not is_fresh(claims):
+        raise NotFreshError("It did not say that you have just signed in there.")
+
+
+def is_fresh(claims: Mapping[str, Any]) -> bool:
     """They signed in there a moment ago; a provider that does not say when proves nothing."""
     at = claims.get("auth_time")
-    if type(at) is not int or clock.now().timestamp() - at > conf.knob("REAUTH_S") + LEEWAY_S:
-        raise NotFreshError("It did not say that you have just signed in there.")
+    return type(at) is int and clock.now().timestamp() - at <= conf.knob("REAUTH_S") + LEEWAY_S
 
 
 def _provider() -> conf.Provider:

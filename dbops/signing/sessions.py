@@ -25,6 +25,8 @@ _seen: dict[str, float] = {}
 @receiver(user_logged_in)
 def begin(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     """Every way in ends in django.contrib.auth.login, which has changed the key of the session by now."""
+    # From here on, however often the session is written.
+    request.session.set_expiry(clock.now() + timedelta(hours=conf.knob("SESSION_HOURS")))
     confirming.note(request)
     keep(request, user)
 

@@ -29,8 +29,6 @@ from dbops.signing import factors, limits, sessions, trail
 from dbops.views.marks import without_second_factor
 from dbops.views.signing import check_code
 
-# In the session, sealed, until a code has proven that it is in a phone.
-UNPROVEN = "second_factor"
 OF_SESSION = "dbops.account.session"
 CONFIRMED = "Confirmed. Nothing was sent for you meanwhile: what you wanted to do is still to be done."
 
@@ -127,17 +125,19 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     form.secret = secret  # type: ignore[attr-defined]
     factor, codes = activate_totp(request, form)
     factor.wrap().validate_code(form.cleaned_data["code"])  # it is used by this
-    del request.session[UNPROVEN]
     trail.record("second_factor.on", request, request.user)
+    # None of them has ever shown a code.
+    sessions.end(request.user, but=request.session.session_key or "")
     return _codes(request, codes, "The second factor is on.")
 
 
 def _secret(request: OpsRequest) -> str:
-    """That of this session, until it is in a phone."""
-    with suppress(KeyError, sealing.CannotUnsealError):
-        return sealing.unseal(request.session[UNPROVEN])
+    """That of the page whose form this is; a look at the page keeps nothing."""
+    with suppress(sealing.CannotUnsealError):
+        whose, _, kept = sealing.unseal(request.POST.get("sealed", "")).partition(":")
+        if whose == str(request.user.pk):
+            return kept
     secret: str = generate_totp_secret()
-    request.session[UNPROVEN] = sealing.seal(secret)
     return secret
 
 
@@ -147,6 +147,7 @@ def _set_up(request: OpsRequest, form: CodeForm, secret: str, status: int) -> Ht
     picture = base64.b64encode(adapter.build_totp_svg(url).encode()).decode()
     context = {
         "form": form,
+        "sealed": sealing.seal(f"{request.user.pk}:{secret}"),
         "secret": " ".join(secret[start : start + 4] for start in range(0, len(secret), 4)),
         "picture": f"data:image/svg+xml;base64,{picture}",
         "must": factors.is_required(request.user),

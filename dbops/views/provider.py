@@ -6,6 +6,7 @@ from typing import Any
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -85,8 +86,13 @@ def _sign_in(request: HttpRequest, claims: Mapping[str, Any], to: str) -> HttpRe
     if not user.is_active:
         trail.failed(request, user.get_username(), by=METHOD)
         return _failed(request, provider.ProviderError("Your account here is switched off."))
+    # Whoever was here before has left; nothing of theirs says how this one came.
+    logout(request)
     record_authentication(request, user, method=METHOD)
     response: HttpResponse = perform_login(request, Login(user=user, redirect_url=to))
+    if not provider.is_fresh(claims):
+        # It may have answered without asking anybody, in a browser that somebody left open.
+        request.session.pop(confirming.MOMENT, None)
     if not rights_of(user).highest:
         messages.warning(request, _without_role())
     return response

@@ -20,6 +20,7 @@ from openapi_spec_validator import validate
 from dbops import launch, tasks
 from dbops.access import Actor
 from dbops.api import reading, schemas
+from dbops.api.jobs import KEYS
 from dbops.api.limits import Allowance, Follows
 from dbops.api.problems import KINDS, Problem
 from dbops.api.urls import api
@@ -510,6 +511,27 @@ def test_where_our_database_is_away_it_says_so(operator: Caller, monkeypatch: An
     answer = operator.get("targets" if where == "all_there_is" else "targets/shop")
     assert problem(answer) == (503, "away")
     assert answer["Retry-After"] == "5" and "10.0.0.1" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("reason", ["CI: pass=hunter2-hunter2", "see opsdash_" + "a" * 43])
+def test_a_reason_in_which_something_is_masked_is_the_same_when_it_is_sent_again(
+    operator: Caller, shop: TargetDatabase, reason: str
+) -> None:
+    first = operator.start("release-7", reason=reason)
+    again = operator.start("release-7", reason=reason)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first["Location"] == again["Location"] and Job.objects.count() == 1
+    assert problem(operator.start("release-7", reason="another")) == (422, "key-reused")
+
+
+def test_no_form_takes_a_key_of_the_api(operator: Caller, shop: TargetDatabase) -> None:
+    """Whoever knows how they are made could otherwise occupy another's."""
+    taken = uuid.uuid5(KEYS, f"{operator.token.owner_id}:release-7")
+    client = Client()
+    client.force_login(operator.token.owner)
+    form = client.post("/targets/shop/databases/default/migrate/", {"key": str(taken), "reason": ""})
+    assert form.status_code == 422 and not Job.objects.exists()
+    assert operator.start("release-7").status_code == 201
 
 
 def test_what_asks_too_much_of_our_database_is_told_so(operator: Caller, monkeypatch: Any) -> None:

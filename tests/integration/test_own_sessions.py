@@ -1,5 +1,6 @@
 """Where somebody is signed in: seen, ended one by one or all at once; and one's own password."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,9 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
-from dbops.models import AuditEvent, SignIn
+from dbops.models import AuditEvent, Job, SignIn, clock
 from dbops.rights import Role, rights_now
 from dbops.signing import sessions
 from dbops.views.account import name_of
@@ -174,3 +176,29 @@ def test_ones_own_sessions_end_without_a_confirmation(
     grow_old(two[0])
     two[0].post("/account/sessions/", {"others": "1"})
     assert two[1].get("/").status_code == 302
+
+
+@pytest.mark.parametrize("headers", [{"HX-Request": "true"}, {"Accept": "text/event-stream"}, {}])
+def test_a_session_that_nobody_uses_does_no_act(
+    people: dict[str, User], settings: Any, make_job: Callable[..., Job], headers: dict[str, str]
+) -> None:
+    """What keeps a page current may go on; an act is somebody's."""
+    settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": 5}
+    job, client = make_job(), signed_in("operator")
+    SignIn.objects.update(seen_at=clock.now() - timedelta(hours=3))
+    sessions._seen.clear()
+    client.post(f"/jobs/{job.pk}/cancellation/", headers=headers)
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
+def test_a_login_lasts_its_hours_whatever_is_done_meanwhile(
+    people: dict[str, User], monkeypatch: Any
+) -> None:
+    client = signed_in("viewer")
+    end = Session.objects.get(pk=client.session.session_key).expire_date
+    later = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    client.post("/account/confirmation/", {"password": PASSWORD})
+    client.get("/account/second-factor/")
+    assert abs(Session.objects.get(pk=client.session.session_key).expire_date - end) < timedelta(seconds=5)

@@ -15,7 +15,17 @@ from django.urls import reverse
 from dbops import sealing
 from dbops.models import AuditEvent, Job
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import GROUP, grow_old, is_in, next_code, set_up, signed_in, type_password
+from tests.integration.signing import (
+    GROUP,
+    code_of,
+    grow_old,
+    is_in,
+    next_code,
+    sealed_in,
+    set_up,
+    signed_in,
+    type_password,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -36,14 +46,11 @@ def test_it_is_set_up_by_a_picture_or_a_text_and_a_code_of_it(people: dict[str, 
 
 def test_neither_secret_nor_codes_lie_open_in_the_database(people: dict[str, User]) -> None:
     client = signed_in("viewer")
-    client.get("/account/second-factor/")
-    waiting = client.session["second_factor"]
     secret, codes = set_up(client)
     secret = secret.replace(" ", "")
-    rows = str(list(Authenticator.objects.values())) + str(dict(client.session)) + waiting
+    rows = str(list(Authenticator.objects.values())) + str(dict(client.session))
     assert secret not in rows and not [code for code in codes if code in rows]
     assert sealing.unseal(Authenticator.objects.get(type="totp").data["secret"]) == secret
-    assert "second_factor" not in client.session
 
 
 def test_the_password_alone_does_not_sign_in_any_more(people: dict[str, User]) -> None:
@@ -233,3 +240,26 @@ def test_the_second_factor_of_somebody_is_nowhere_in_the_admin(people: dict[str,
     assert client.get("/admin/mfa/authenticator/").status_code == 404
     assert client.get("/admin/account/emailaddress/").status_code == 404
     assert PASSWORD not in client.get("/admin/").content.decode()
+
+
+@pytest.mark.parametrize("required", [0, 2])
+def test_sessions_that_never_showed_a_code_end_when_one_is_set_up(
+    people: dict[str, User], settings: Any, required: int
+) -> None:
+    settings.DBOPS = {**settings.DBOPS, "REQUIRE_SECOND_FACTOR": required}
+    thief, owner = signed_in("viewer"), signed_in("viewer")
+    set_up(owner)
+    assert thief.get("/")["Location"].startswith("/login/")
+    assert owner.get("/").status_code == 200
+
+
+def test_what_is_proven_is_the_secret_of_the_page_and_of_this_person(people: dict[str, User]) -> None:
+    mine, other = signed_in("viewer"), signed_in("operator")
+    theirs = other.get("/account/second-factor/").content.decode()
+    secret = re.search(r'id="secret">([A-Z2-7 ]+)<', theirs)
+    assert secret
+    sent = {"code": code_of(secret[1]), "sealed": sealed_in(theirs)}
+    for wrong in (sent, {**sent, "sealed": "x"}, {"code": sent["code"]}):
+        assert mine.post("/account/second-factor/", wrong).status_code == 422
+    assert not Authenticator.objects.exists()
+    assert other.post("/account/second-factor/", sent).status_code == 200
