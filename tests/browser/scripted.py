@@ -134,16 +134,22 @@ class ScriptedServer:
         self.server.close()
         # What was accepted just now gets its transport first: a task that never began would leave its socket
         # open.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await self._some_turns()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await self._some_turns()
         # A transport that is still sending would outlive the loop, and its socket would be left open.
         for writer in self.writers:
             writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
+        # A connection whose beginning was cancelled closes in a turn of its own.
+        await self._some_turns()
+
+    async def _some_turns(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
         future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self.loop)
