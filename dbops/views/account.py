@@ -27,7 +27,7 @@ from dbops.models import Identity, SignIn
 from dbops.rights import Role
 from dbops.signing import factors, limits, sessions, trail
 from dbops.views.marks import without_second_factor
-from dbops.views.signing import check_code
+from dbops.views.signing import check_code, too_many
 
 # In the session, sealed, until a code has proven that it is in a phone.
 UNPROVEN = "second_factor"
@@ -86,7 +86,7 @@ def password(request: OpsRequest) -> HttpResponse:
     form = PasswordChangeForm(request.user, request.POST or None)
     if request.method != "POST":
         return render(request, "pages/password.html", {"form": form})
-    if not limits.may_try(request, limits.key_of_confirmations(request.user)):
+    if not limits.may_confirm(request, request.user):
         form.add_error(None, limits.WAIT)
         return render(request, "pages/password.html", {"form": form}, status=429)
     if not form.is_valid():
@@ -115,7 +115,7 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     secret = _secret(request)
     if request.method != "POST" or not form.is_valid():
         return _set_up(request, form, secret, 422 if request.method == "POST" else 200)
-    if not limits.may_try(request, limits.key_of_codes(request.user)):
+    if not limits.may_confirm(request, request.user):
         form.add_error(None, limits.WAIT)
         return _set_up(request, form, secret, 429)
     if not validate_totp_code(secret, form.cleaned_data["code"]):
@@ -210,7 +210,7 @@ def _by_password(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     form = PasswordForm(request.POST)
     if not form.is_valid():
         return 422, {"password_form": form}
-    if not limits.may_try(request, limits.key_of_confirmations(request.user)):
+    if not limits.may_confirm(request, request.user):
         trail.limited(request, request.user.get_username())
         form.add_error(None, limits.WAIT)
         return 429, {"password_form": form}
@@ -224,9 +224,9 @@ def _by_password(request: OpsRequest) -> tuple[int, dict[str, Any]]:
 
 def _by_code(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     form = CodeForm(request.POST)
-    return check_code(request, request.user, form, limits.key_of_confirmations(request.user)), {
-        "code_form": form
-    }
+    if form.is_valid() and not limits.may_confirm(request, request.user):
+        return too_many(request, request.user, form), {"code_form": form}
+    return check_code(request, request.user, form), {"code_form": form}
 
 
 def _ask(request: OpsRequest, forms: dict[str, Any], status: int) -> HttpResponse:

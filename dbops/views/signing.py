@@ -12,6 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -59,7 +60,10 @@ def code(request: HttpRequest) -> HttpResponse:
     form = CodeForm(request.POST or None)
     if request.method != "POST":
         return render(request, "registration/code.html", {"form": form})
-    status = check_code(request, stage.login.user, form, limits.key_of_codes(stage.login.user))
+    user = stage.login.user
+    if form.is_valid() and not limits.may_try(request, limits.key_of_codes(user)):
+        return render(request, "registration/code.html", {"form": form}, status=too_many(request, user, form))
+    status = check_code(request, user, form)
     if status != 200:
         return render(request, "registration/code.html", {"form": form}, status=status)
     post_authentication(request, form.factor)
@@ -67,14 +71,18 @@ def code(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def check_code(request: HttpRequest, user: User, form: CodeForm, key: str) -> int:
-    """200: it is right, and is worth nothing any more; `form.factor` is what it belongs to."""
+def too_many(request: HttpRequest, user: User, form: Form) -> int:
+    """Nothing was looked at."""
+    trail.limited(request, user.get_username())
+    form.add_error(None, limits.WAIT)
+    return 429
+
+
+def check_code(request: HttpRequest, user: User, form: CodeForm) -> int:
+    """Of a try that was counted. 200: it is right, and is worth nothing any more; `form.factor` is what it
+    belongs to."""
     if not form.is_valid():
         return 422
-    if not limits.may_try(request, key):
-        trail.limited(request, user.get_username())
-        form.add_error(None, limits.WAIT)
-        return 429
     try:
         form.factor = factors.whose_code(user, form.cleaned_data["code"])
     except CannotUnsealError as problem:

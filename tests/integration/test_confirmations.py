@@ -1,10 +1,12 @@
 """Dangerous acts need somebody who said a moment ago who they are."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -12,7 +14,7 @@ from dbops import confirming
 from dbops.models import AuditEvent, Job
 from dbops.rights import Role
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import GROUP, grow_old, next_code, set_up, signed_in
+from tests.integration.signing import GROUP, code_of, grow_old, next_code, set_up, signed_in, type_password
 from tests.integration.test_doors import EXPECTED, ours
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +116,33 @@ def test_wrong_passwords_confirm_nothing_and_must_wait_in_the_end(people: dict[s
     assert client.post(url_of("resolution", job), headers=HERE)["Location"] == CONFIRM
     assert client.get("/").status_code == 200
     assert AuditEvent.objects.filter(act="confirmation.failed", actor="staff").count() == 5
+
+
+def test_who_is_signed_in_says_who_they_are_whoever_fails_at_their_address(people: dict[str, User]) -> None:
+    client = signed_in("staff")
+    page = client.get("/account/second-factor/").content.decode()
+    for number in range(21):
+        type_password(Client(), f"nobody{number}", "wrong")
+    assert type_password(Client(), "viewer").status_code == 429
+    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
+    secret = re.findall(r'id="secret">([A-Z2-7 ]+)<', page)[0]
+    assert client.post("/account/second-factor/", {"code": code_of(secret)}).status_code == 200
+    assert client.post("/account/confirmation/", {"code": next_code(secret)}).status_code == 302
+    new = "a much better battery"
+    sent = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    assert client.post("/account/password/", sent).status_code == 302
+
+
+@pytest.mark.parametrize("field", ["password", "code"])
+def test_the_limit_of_confirmations_is_lifted_with_those_of_the_name(
+    people: dict[str, User], field: str
+) -> None:
+    client = signed_in("staff")
+    set_up(client)
+    tries = [client.post("/account/confirmation/", {field: "000000"}).status_code for _ in range(6)]
+    assert tries == [422] * 5 + [429]
+    call_command("lift_limits", "--name", "staff")
+    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
 
 
 def test_what_operators_do_needs_none(people: dict[str, User], job: Job) -> None:
