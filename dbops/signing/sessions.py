@@ -74,8 +74,9 @@ def is_idle(request: HttpRequest, user: User) -> bool:
 
 
 def _fresh() -> QuerySet[SignIn]:
+    """A minute late at most, and never early: what came soon after the last writing was not written."""
     minutes = conf.knob("SESSION_IDLE_MINUTES")
-    since = Now() - timedelta(minutes=minutes)
+    since = Now() - timedelta(minutes=minutes, seconds=SEEN_ANEW_S)
     return SignIn.objects.filter(seen_at__gt=since) if minutes else SignIn.objects.all()
 
 

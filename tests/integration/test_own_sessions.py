@@ -139,15 +139,34 @@ def test_a_session_that_nobody_uses_ends_where_a_knob_says_so(people: dict[str, 
     settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": 30}
     use_long_ago(client, 29)
     assert client.get("/").status_code == 200
-    use_long_ago(client, 31)
+    use_long_ago(client, 32)
     assert client.get("/jobs/")["Location"] == "/login/?next=/jobs/"
     assert not Session.objects.filter(pk=key_of(client)).exists()
+
+
+def pass_by(client: Client, seconds: float) -> None:
+    moved = F("seen_at") - timedelta(seconds=seconds)
+    SignIn.objects.filter(pk=key_of(client)).update(seen_at=moved)
+    sessions._seen[key_of(client)] -= seconds
+
+
+@pytest.mark.parametrize("minutes", [1, 2])
+def test_a_click_that_was_not_written_down_counts_too(
+    people: dict[str, User], settings: Any, minutes: int
+) -> None:
+    settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": minutes}
+    client = signed_in("viewer")
+    pass_by(client, 50)
+    assert client.get("/").status_code == 200
+    pass_by(client, 60 * minutes - 10)
+    sessions.sweep()
+    assert client.get("/").status_code == 200
 
 
 def test_a_page_that_refreshes_itself_is_no_use_of_a_session(people: dict[str, User], settings: Any) -> None:
     settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": 30}
     client = signed_in("viewer")
-    use_long_ago(client, 31)
+    use_long_ago(client, 32)
     client.get("/", headers={"HX-Request": "true"})
     sessions.sweep()
     assert client.get("/").status_code == 302
