@@ -33,6 +33,8 @@ from dbops.views.signing import check_code, too_many
 UNPROVEN = "second_factor"
 OF_SESSION = "dbops.account.session"
 CONFIRMED = "Confirmed. Nothing was sent for you meanwhile: what you wanted to do is still to be done."
+# In the audit trail: who is signed in did not prove to be that person, or to have that phone.
+FAILED = "confirmation.failed"
 
 
 @require_GET
@@ -87,11 +89,15 @@ def password(request: OpsRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "pages/password.html", {"form": form})
     if not limits.may_confirm(request, request.user):
-        form.add_error(None, limits.WAIT)
-        return render(request, "pages/password.html", {"form": form}, status=429)
-    if not form.is_valid():
+        status = too_many(request, request.user, form)
+        return render(request, "pages/password.html", {"form": form}, status=status)
+    is_valid = form.is_valid()
+    if form.has_error("old_password"):
+        trail.record(FAILED, request, request.user, by="old password")
+    else:
+        limits.forgive(request)
+    if not is_valid:
         return render(request, "pages/password.html", {"form": form}, status=422)
-    limits.forgive(request)
     row = SignIn.objects.filter(pk=request.session.session_key).first()
     update_session_auth_hash(request, form.save())
     sessions.keep(request, request.user, since=row)
@@ -116,10 +122,10 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return _set_up(request, form, secret, 422 if request.method == "POST" else 200)
     if not limits.may_confirm(request, request.user):
-        form.add_error(None, limits.WAIT)
-        return _set_up(request, form, secret, 429)
+        return _set_up(request, form, secret, too_many(request, request.user, form))
     if not validate_totp_code(secret, form.cleaned_data["code"]):
         form.add_error(
+        trail.record(FAILED, request, request.user, by="code of a set-up")
             "code", "This code is not right. A new one comes every 30 seconds; is the phone's clock right?"
         )
         return _set_up(request, form, secret, 422)
@@ -211,11 +217,9 @@ def _by_password(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     if not form.is_valid():
         return 422, {"password_form": form}
     if not limits.may_confirm(request, request.user):
-        trail.limited(request, request.user.get_username())
-        form.add_error(None, limits.WAIT)
-        return 429, {"password_form": form}
+        return too_many(request, request.user, form), {"password_form": form}
     if not request.user.check_password(form.cleaned_data["password"]):
-        trail.record("confirmation.failed", request, request.user, by="password")
+        trail.record(FAILED, request, request.user, by="password")
         form.add_error("password", "This is not your password.")
         return 422, {"password_form": form}
     limits.forgive(request)
@@ -226,7 +230,7 @@ def _by_code(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     form = CodeForm(request.POST)
     if form.is_valid() and not limits.may_confirm(request, request.user):
         return too_many(request, request.user, form), {"code_form": form}
-    return check_code(request, request.user, form), {"code_form": form}
+    return check_code(request, request.user, form, act=FAILED), {"code_form": form}
 
 
 def _ask(request: OpsRequest, forms: dict[str, Any], status: int) -> HttpResponse:

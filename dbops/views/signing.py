@@ -63,7 +63,7 @@ def code(request: HttpRequest) -> HttpResponse:
     user = stage.login.user
     if form.is_valid() and not limits.may_try(request, limits.key_of_codes(user)):
         return render(request, "registration/code.html", {"form": form}, status=too_many(request, user, form))
-    status = check_code(request, user, form)
+    status = check_code(request, user, form, act="sign_in.failed")
     if status != 200:
         return render(request, "registration/code.html", {"form": form}, status=status)
     post_authentication(request, form.factor)
@@ -78,9 +78,9 @@ def too_many(request: HttpRequest, user: User, form: Form) -> int:
     return 429
 
 
-def check_code(request: HttpRequest, user: User, form: CodeForm) -> int:
+def check_code(request: HttpRequest, user: User, form: CodeForm, *, act: str) -> int:
     """Of a try that was counted. 200: it is right, and is worth nothing any more; `form.factor` is what it
-    belongs to."""
+    belongs to. `act`: what it was for, in the audit trail, if it is wrong."""
     if not form.is_valid():
         return 422
     try:
@@ -89,7 +89,7 @@ def check_code(request: HttpRequest, user: User, form: CodeForm) -> int:
         form.add_error(None, str(problem))
         return 500
     if form.factor is None:
-        trail.failed(request, user.get_username(), by="code")
+        trail.record(act, request, user, by="code")
         form.add_error(
             "code", "This code is not right, or was used before. A new one comes every 30 seconds."
         )

@@ -126,10 +126,41 @@ def test_who_is_signed_in_says_who_they_are_whoever_fails_at_their_address(peopl
     assert type_password(Client(), "viewer").status_code == 429
     assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
     secret = re.findall(r'id="secret">([A-Z2-7 ]+)<', page)[0]
+NEW = "a much better battery"
+WRONG = {
+    "password": ("/account/confirmation/", {"password": "wrong"}),
+    "code": ("/account/confirmation/", {"code": "000000"}),
+    "old password": (
+        "/account/password/",
+        {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW},
+    ),
+    "code of a set-up": ("/account/second-factor/", {"code": "000000"}),
+}
+
+
+@pytest.mark.parametrize("by", WRONG)
+def test_a_wrong_try_of_who_is_signed_in_is_audited_as_that(people: dict[str, User], by: str) -> None:
+    client = signed_in("staff")
+    if by == "code":
+        set_up(client)
+    path, sent = WRONG[by]
+    assert [client.post(path, sent).status_code for _ in range(6)] == [422] * 5 + [429]
+    events = list(AuditEvent.objects.filter(actor="staff").values_list("act", "details__by"))
+    assert events.count(("confirmation.failed", by)) == 5
+    assert not [act for act, _ in events if act == "sign_in.failed"]
+    assert AuditEvent.objects.filter(act="sign_in.limited", actor="staff").count() == 1
+
+
+def test_a_weak_new_password_behind_the_right_old_one_is_no_failed_try(people: dict[str, User]) -> None:
+    client = signed_in("staff")
+    sent = {"old_password": PASSWORD, "new_password1": "short", "new_password2": "short"}
+    assert {client.post("/account/password/", sent).status_code for _ in range(6)} == {422}
+    assert not AuditEvent.objects.filter(act="confirmation.failed").exists()
+
+
     assert client.post("/account/second-factor/", {"code": code_of(secret)}).status_code == 200
     assert client.post("/account/confirmation/", {"code": next_code(secret)}).status_code == 302
-    new = "a much better battery"
-    sent = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    sent = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
     assert client.post("/account/password/", sent).status_code == 302
 
 
