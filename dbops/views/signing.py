@@ -4,6 +4,7 @@ from typing import Any
 
 from allauth.account.internal.decorators import login_stage_required
 from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.internal.stagekit import clear_login
 from allauth.account.models import Login
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.stages import AuthenticateStage
@@ -24,7 +25,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dbops import conf
 from dbops.forms_signing import CodeForm, SignInForm
 from dbops.sealing import CannotUnsealError
-from dbops.signing import factors, limits, trail
+from dbops.signing import factors, limits, trail, waiting
+
+NO_LONGER = "This sign-in waited for its code, and was ended meanwhile. Nobody is signed in. Begin again."
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -58,6 +61,11 @@ def code(request: HttpRequest) -> HttpResponse:
     """The password was right a moment ago; nobody is signed in yet."""
     stage = request._login_stage  # type: ignore[attr-defined]
     form = CodeForm(request.POST or None)
+    user = stage.login.user
+    if not waiting.still_stands(request, user):
+        clear_login(request)
+        messages.warning(request, NO_LONGER)
+        return redirect("login")
     if request.method != "POST":
         return render(request, "registration/code.html", {"form": form})
     user = stage.login.user
