@@ -72,6 +72,14 @@ def test_by_htmx_the_whole_page_is_left(people: dict[str, User], job: Job) -> No
     assert answer["HX-Redirect"] == CONFIRM
 
 
+def test_a_stream_is_told_what_it_needs(people: dict[str, User], job: Job) -> None:
+    client = signed_in("staff")
+    grow_old(client)
+    answer = client.post(url_of("resolution", job), headers={"Accept": "text/event-stream"})
+    assert answer.status_code == 403
+    assert answer.content.decode().startswith("Nothing was done. This needs to know that it is you")
+
+
 def test_behind_the_confirmation_is_the_page_and_the_act_is_not_done_by_itself(
     people: dict[str, User], job: Job
 ) -> None:
@@ -118,14 +126,6 @@ def test_wrong_passwords_confirm_nothing_and_must_wait_in_the_end(people: dict[s
     assert AuditEvent.objects.filter(act="confirmation.failed", actor="staff").count() == 5
 
 
-def test_who_is_signed_in_says_who_they_are_whoever_fails_at_their_address(people: dict[str, User]) -> None:
-    client = signed_in("staff")
-    page = client.get("/account/second-factor/").content.decode()
-    for number in range(21):
-        type_password(Client(), f"nobody{number}", "wrong")
-    assert type_password(Client(), "viewer").status_code == 429
-    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
-    secret = re.findall(r'id="secret">([A-Z2-7 ]+)<', page)[0]
 NEW = "a much better battery"
 WRONG = {
     "password": ("/account/confirmation/", {"password": "wrong"}),
@@ -158,6 +158,14 @@ def test_a_weak_new_password_behind_the_right_old_one_is_no_failed_try(people: d
     assert not AuditEvent.objects.filter(act="confirmation.failed").exists()
 
 
+def test_who_is_signed_in_says_who_they_are_whoever_fails_at_their_address(people: dict[str, User]) -> None:
+    client = signed_in("staff")
+    page = client.get("/account/second-factor/").content.decode()
+    for number in range(21):
+        type_password(Client(), f"nobody{number}", "wrong")
+    assert type_password(Client(), "viewer").status_code == 429
+    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
+    secret = re.findall(r'id="secret">([A-Z2-7 ]+)<', page)[0]
     assert client.post("/account/second-factor/", {"code": code_of(secret)}).status_code == 200
     assert client.post("/account/confirmation/", {"code": next_code(secret)}).status_code == 302
     sent = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
