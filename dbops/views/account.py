@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.crypto import salted_hmac
@@ -32,9 +33,9 @@ from dbops.views.signing import check_code, too_many
 # In the session, sealed, until a code has proven that it is in a phone.
 UNPROVEN = "second_factor"
 OF_SESSION = "dbops.account.session"
-CONFIRMED = "Confirmed. Nothing was sent for you meanwhile: what you wanted to do is still to be done."
 # In the audit trail: who is signed in did not prove to be that person, or to have that phone.
 FAILED = "confirmation.failed"
+CONFIRMED = "Confirmed. Nothing was sent for you meanwhile: what you wanted to do is still to be done."
 
 
 @require_GET
@@ -124,14 +125,19 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     if not limits.may_confirm(request, request.user):
         return _set_up(request, form, secret, too_many(request, request.user, form))
     if not validate_totp_code(secret, form.cleaned_data["code"]):
-        form.add_error(
         trail.record(FAILED, request, request.user, by="code of a set-up")
+        form.add_error(
             "code", "This code is not right. A new one comes every 30 seconds; is the phone's clock right?"
         )
         return _set_up(request, form, secret, 422)
     limits.forgive(request)
     form.secret = secret  # type: ignore[attr-defined]
-    factor, codes = activate_totp(request, form)
+    try:
+        # Of its own: what fails is undone by itself.
+        with transaction.atomic():
+            factor, codes = activate_totp(request, form)
+    except IntegrityError:
+        return redirect("account")  # another page of theirs was first
     factor.wrap().validate_code(form.cleaned_data["code"])  # it is used by this
     del request.session[UNPROVEN]
     trail.record("second_factor.on", request, request.user)

@@ -15,7 +15,16 @@ from django.urls import reverse
 from dbops import sealing
 from dbops.models import AuditEvent, Job
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import GROUP, grow_old, is_in, next_code, set_up, signed_in, type_password
+from tests.integration.signing import (
+    GROUP,
+    code_of,
+    grow_old,
+    is_in,
+    next_code,
+    set_up,
+    signed_in,
+    type_password,
+)
 
 pytestmark = pytest.mark.django_db
 
