@@ -8,6 +8,7 @@ from allauth.account.internal.stagekit import clear_login
 from allauth.account.models import Login
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.stages import AuthenticateStage
+from django.contrib import admin, messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import User
@@ -60,15 +61,14 @@ class SignIn(LoginView):
 def code(request: HttpRequest) -> HttpResponse:
     """The password was right a moment ago; nobody is signed in yet."""
     stage = request._login_stage  # type: ignore[attr-defined]
-    form = CodeForm(request.POST or None)
     user = stage.login.user
     if not waiting.still_stands(request, user):
         clear_login(request)
         messages.warning(request, NO_LONGER)
         return redirect("login")
+    form = CodeForm(request.POST or None)
     if request.method != "POST":
         return render(request, "registration/code.html", {"form": form})
-    user = stage.login.user
     if form.is_valid() and not limits.may_try(request, limits.key_of_codes(user)):
         return render(request, "registration/code.html", {"form": form}, status=too_many(request, user, form))
     status = check_code(request, user, form, act="sign_in.failed")
@@ -118,6 +118,8 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """The admin has no way in of its own, which would know neither limits nor second factors."""
+    if admin.site.has_permission(request):
+        return redirect("admin:index")
     if request.user.is_authenticated:
         raise PermissionDenied(
             f"The configuration needs the role staff; {request.user.get_username()} has not got it. Nothing "
