@@ -1,11 +1,14 @@
 """Where somebody is signed in: seen, ended one by one or all at once; and one's own password."""
 
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db.migrations import RunPython
 from django.db.models import F
 from django.test import Client
 
@@ -178,6 +181,18 @@ def test_what_has_run_out_is_swept_away_and_nothing_else(people: dict[str, User]
     sessions.sweep()
     assert client.get("/").status_code == 200
     assert list(SignIn.objects.values_list("pk", flat=True)) == [key_of(client)]
+
+
+def test_sessions_of_before_there_was_a_list_of_them_are_ended_by_the_upgrade(
+    people: dict[str, User],
+) -> None:
+    client = signed_in("viewer")
+    SignIn.objects.all().delete()
+    upgrade = import_module("dbops.migrations.0019_signing_in")
+    code = [each.code for each in upgrade.Migration.operations if isinstance(each, RunPython)]
+    assert code == [upgrade.end_all_sessions]
+    upgrade.end_all_sessions(apps, None)
+    assert client.get("/").status_code == 302
 
 
 def test_a_session_of_before_this_version_is_listed_once_it_is_used(people: dict[str, User]) -> None:
