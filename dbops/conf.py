@@ -109,9 +109,9 @@ KNOBS: tuple[Knob, ...] = (
     Knob("SIGN_IN_TRIES_ADDRESS", 20, 1, "failures", "from one address before it must wait"),
     Knob("SIGN_IN_WAIT_S", 300, 1, "seconds", "how long failed sign-ins are counted"),
     Knob("TOKEN_MAX_DAYS", 90, 1, "days", "a token of the API is made for so long at most"),
-    Knob("API_REQUESTS_A_MINUTE", 600, 1, "requests", "of one token, in one web process"),
+    Knob("API_REQUESTS_A_MINUTE", 600, 1, "requests", "of one person's tokens, in one web process"),
     Knob("API_WAIT_S", 25, 0, "seconds", "a request to the API waits for lines so long at most"),
-    Knob("API_FOLLOWS", 4, 1, "requests", "of one token that wait for lines at once, in one web process"),
+    Knob("API_FOLLOWS", 4, 1, "requests", "of one person that wait for lines at once, in one web process"),
     Knob("TRUSTED_PROXIES", 0, 0, "proxies", "how many proxies of ours every request passes"),
 )
 

@@ -74,6 +74,8 @@ def own_site(get_response: Next) -> Next:
 
 
 def refuse_other_sites(request: HttpRequest) -> None:
+    if getattr(request, "takes_no_cookies", False):
+        return
     site = request.headers.get("Sec-Fetch-Site", "none")
     is_link = (
         request.method in ("GET", "HEAD")
@@ -81,6 +83,7 @@ def refuse_other_sites(request: HttpRequest) -> None:
         and request.headers.get("Sec-Fetch-Dest", "document") == "document"
     )
     if site not in ("same-origin", "none") and not is_link:
+        request.refused_because = OTHER_SITE  # type: ignore[attr-defined]
         raise PermissionDenied(OTHER_SITE)
 
 

@@ -33,7 +33,7 @@ class SignedInMiddleware(LoginRequiredMiddleware):
             logout(request)
             return self.handle_no_permission(request, view_func)
         if not may_without_second_factor(view_func) and factors.is_lacking(request.user):
-            return elsewhere(request, reverse("second_factor"))
+            return elsewhere(request, reverse("second_factor"), "Set up your second factor first.")
         if is_change_by_admin(request) and not confirming.is_recent(request):
             return ask_to_confirm(request)
         return None
@@ -78,12 +78,13 @@ def ask_to_confirm(request: HttpRequest) -> HttpResponse:
     """The act was not done; the page that its form stood on comes back behind the confirmation."""
     words = "Nothing was done. This needs to know that it is you: confirm it, then send the form again."
     messages.warning(request, words)
-    return elsewhere(request, f"{reverse('confirmation')}?{urlencode({'next': _page_of(request)})}")
+    return elsewhere(request, f"{reverse('confirmation')}?{urlencode({'next': _page_of(request)})}", words)
 
 
-def elsewhere(request: HttpRequest, url: str) -> HttpResponse:
+def elsewhere(request: HttpRequest, url: str, words: str) -> HttpResponse:
+    """A stream cannot go there, and is told why it ends."""
     if is_stream(request):
-        return HttpResponse("Set up your second factor first.", status=403, content_type="text/plain")
+        return HttpResponse(words, status=403, content_type="text/plain")
     return HttpResponseClientRedirect(url) if getattr(request, "htmx", False) else HttpResponseRedirect(url)
 
 

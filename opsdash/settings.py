@@ -195,6 +195,8 @@ database["CONN_MAX_AGE"] = 0
 database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": database}
 passwords = [database.get("PASSWORD"), unquote(urlsplit(REDIS_URL).password or "")]
+if SIGN_ON:
+    passwords.append(SIGN_ON.client_secret)
 learned.learn("opsdash", [SECRET_KEY, *SEALING_KEYS, *map(str, passwords)])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -35,7 +35,7 @@ class Needs(AuthBase):
 
     def let_in(self, request: ApiRequest) -> ApiToken:
         holder = _holder(request)
-        allowance.take(holder.token.pk)
+        allowance.take(holder.token.owner_id)
         self._enter(request, holder)
         return holder.token
 

@@ -47,7 +47,7 @@ async def lines(
     document = await _read(request, job_id, after, limit)
     if document["lines"] or document["ended"] or not wait:
         return document
-    with follows.enter(request.token.pk):
+    with follows.enter(request.token.owner_id):
         await _let_go()
         await _until_news(job_id, after, wait)
     # Who may not see it any more by now is told nothing.

@@ -62,6 +62,8 @@ def is_of_api(request: HttpRequest) -> bool:
 def _without_cookies(request: HttpRequest) -> HttpRequest:
     request.META.pop("HTTP_COOKIE", None)
     request.__dict__.pop("COOKIES", None)
+    # Where none is taken, no other site can use one.
+    request.takes_no_cookies = True  # type: ignore[attr-defined]
     return request
 
 
@@ -69,7 +71,8 @@ def _refused(request: HttpRequest) -> HttpResponseBase | None:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         return problems.answer(Problem(*SAID[411]))
     length = str(request.META.get("CONTENT_LENGTH") or "0")
-    return None if length.isdigit() and int(length) <= BODY_BYTES else problems.answer(Problem(*SAID[413]))
+    fits = length.isascii() and length.isdigit() and int(length) <= BODY_BYTES
+    return None if fits else problems.answer(Problem(*SAID[413]))
 
 
 def _as_problem(response: HttpResponseBase) -> HttpResponseBase:

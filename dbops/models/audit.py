@@ -114,6 +114,7 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["at", "id"], name="audit_in_order"),
             models.Index(fields=["actor", "at", "id"], name="audit_by_actor"),
+            models.Index(fields=["actor_id", "at", "id"], name="audit_by_person"),
             models.Index(fields=["act", "at", "id"], name="audit_by_act"),
             models.Index(fields=["outcome", "at", "id"], name="audit_by_outcome"),
             models.Index(fields=["target_id", "at", "id"], name="audit_by_target"),

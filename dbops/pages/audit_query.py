@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
@@ -113,7 +114,8 @@ def matching(wanted: Wanted, rights: Rights) -> QuerySet[AuditEvent]:
 def _exactly(wanted: Wanted) -> Q:
     where = Q()
     if wanted.who:
-        where &= Q(actor=wanted.who)
+        # Also what they did by a token, or what was done as them from a shell.
+        where &= Q(actor=wanted.who) | Q(actor_id__in=User.objects.filter(username=wanted.who).values("pk"))
     if wanted.act:
         where &= Q(act__in=[act for act in known_acts() if f"{act}.".startswith(f"{wanted.act}.")])
     if wanted.target:

@@ -85,6 +85,9 @@ BARE_VALUE = re.compile(
 # What stands behind such a name in programs and sentences, and is no secret.
 PATH = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 DOTTED = re.compile(r"[a-z_]\w*(?:\.\w+)+")
+# `pass=1200 fail=3`, `max_token=4096`: what tests and programs count.
+COUNTER = re.compile(r"\d{1,9}%?")
+COUNTED = re.compile(r"(?:pass|token)\b", re.IGNORECASE)
 HARMLESS = frozenset(
     {"none", "true", "false", "null", "undefined", "required", "optional", "password", "token"}
 )
@@ -161,7 +164,10 @@ def _without_values(line: str) -> str:
 
 def _quoted(found: re.Match[str]) -> str:
     value = found["value"]
-    if " " in value or value.lower() in HARMLESS or DOTTED.fullmatch(value):
+    if value.lower() in HARMLESS or DOTTED.fullmatch(value):
+        return found[0]
+    # A sentence behind a name; a pass phrase is written as a value, in quotes on both sides of the sign.
+    if " " in value and not _is_of_a_password(found["head"]):
         return found[0]
     return f"{found['head']}{MASK}{found['end']}"
 
@@ -170,12 +176,19 @@ def _bare(found: re.Match[str]) -> str:
     value, equals = found["value"], found["equals"]
     if value.lower() in HARMLESS or value.startswith((MASK, "***", "$", "{{", "%(", "%s", "<", "/", "…")):
         return found[0]
+    if COUNTER.fullmatch(value) and COUNTED.match(found["head"]):
+        return found[0]
     # A keyword argument; an assignment, or a sentence.
     if found["behind"] in tuple(",()[.") and PATH.fullmatch(value) and found["behind"]:
         return found[0]
     if equals != "=" and not _is_no_word(value):
         return found[0]
     return f"{found['head']}{MASK}{found['behind']}"
+
+
+def _is_of_a_password(head: str) -> bool:
+    """`'PASSWORD': '` and `password = "`, unlike `token: '`: words that a person chose have blanks."""
+    return "pass" in head.lower()
 
 
 def _is_no_word(value: str) -> bool:

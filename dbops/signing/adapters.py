@@ -11,7 +11,7 @@ from django.shortcuts import resolve_url
 
 from dbops import sealing
 from dbops.access import client_address
-from dbops.signing import limits, trail
+from dbops.signing import limits, trail, waiting
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -44,6 +44,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Pages say what was done in their own words."""
+
+    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> None:
+        waiting.begin(request, user)
 
     def post_login(
         self, request: HttpRequest, user: User, *, redirect_url: str | None, **kwargs: Any

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from dbops import conf
 from dbops.rights import Role, rights_of
+from dbops.signing import waiting
 
 NOBODY, STAFF, EVERYBODY = range(3)
 COUNT = app_settings.RECOVERY_CODE_COUNT
@@ -41,5 +42,6 @@ def whose_code(user: User, code: str) -> Authenticator | None:
 @transaction.atomic
 def reset(user: User) -> int:
     """For a lost phone: neither it nor any code is worth anything now, and nobody stays signed in."""
+    waiting.end(user)
     Session.objects.filter(signin__user=user).delete()
     return int(Authenticator.objects.filter(user=user).delete()[0])

@@ -1,5 +1,5 @@
-"""Failed sign-ins are counted by name and by address, wrong codes by person. Whoever has too many
-waits, whether that name exists or not; who is signed in already stays so."""
+"""Failed sign-ins are counted by name and by address, wrong codes and confirmations by person. Whoever has
+too many waits, whether that name exists or not; who is signed in already stays so."""
 
 from allauth.core.internal import ratelimit
 from django.contrib.auth.models import User
@@ -10,6 +10,7 @@ from dbops import conf
 
 APP = "allauth.account"
 FAILED = "login_failed"
+CONFIRM = "confirm"
 WAIT = (
     "Too many failed tries. Nothing was looked at this time. Wait some minutes, then try again. Who is "
     "signed in already stays so."
@@ -25,13 +26,28 @@ def key_of_codes(user: User) -> str:
 
 
 def key_of_confirmations(user: User) -> str:
-    """Of their own: whoever fails to sign in with somebody's name keeps nobody from confirming an act."""
     return f"confirmations:{user.pk}"
 
 
 def may_try(request: HttpRequest, key: str) -> bool:
     """It counts as a failure until it is forgiven, so that tries that come all at once count too."""
-    usage = ratelimit.consume(request, app=APP, action=FAILED, key=key)
+    return _keep(request, ratelimit.consume(request, app=APP, action=FAILED, key=key))
+
+
+def may_confirm(request: HttpRequest, user: User) -> bool:
+    """By person alone: whoever fails to sign in, with their name or from behind their address, keeps nobody
+    who is signed in from saying who they are."""
+    key = key_of_confirmations(user)
+    return _keep(
+        request, ratelimit.consume(request, app=APP, action=CONFIRM, config=_confirm_rates(), key=key)
+    )
+
+
+def _confirm_rates() -> dict[str, str]:
+    return {CONFIRM: f"{conf.knob('SIGN_IN_TRIES')}/{conf.knob('SIGN_IN_WAIT_S')}s/key"}
+
+
+def _keep(request: HttpRequest, usage: ratelimit.RateLimitUsage | None) -> bool:
     request.opsdash_try = usage  # type: ignore[attr-defined]
     return usage is not None
 
@@ -60,19 +76,19 @@ def lift(*, name: str = "", address: str = "") -> int:
 def _keys(name: str, address: str) -> list[str]:
     request = HttpRequest()
     request.META["REMOTE_ADDR"] = address
+    people = list(User.objects.filter(username=name))
     keys = [key_of_name(name)] if name else []
-    for user in User.objects.filter(username=name):
-        keys += [key_of_codes(user), key_of_confirmations(user)]
-    rates = ratelimit.get_rates(app=APP, action=FAILED)
-    by_key = [
-        ratelimit.get_cache_key(request, app=APP, action=FAILED, rate=rate, key=key)
-        for rate in rates
-        if rate.per == "key"
-        for key in keys
-    ]
-    by_address = [
-        ratelimit.get_cache_key(request, app=APP, action=FAILED, rate=rate)
-        for rate in rates
-        if rate.per == "ip" and address
-    ]
-    return by_key + by_address
+    keys += [key_of_codes(user) for user in people]
+    found: list[str] = []
+    for rate in ratelimit.get_rates(app=APP, action=FAILED):
+        if rate.per == "key":
+            found += [_key(request, FAILED, rate, key) for key in keys]
+        elif address:
+            found.append(_key(request, FAILED, rate))
+    for rate in ratelimit.get_rates(app=APP, action=CONFIRM, config=_confirm_rates()):
+        found += [_key(request, CONFIRM, rate, key_of_confirmations(user)) for user in people]
+    return found
+
+
+def _key(request: HttpRequest, action: str, rate: ratelimit.Rate, key: str | None = None) -> str:
+    return str(ratelimit.get_cache_key(request, app=APP, action=action, rate=rate, key=key))

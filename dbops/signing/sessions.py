@@ -15,6 +15,7 @@ from dbops import conf, confirming
 from dbops.access import client_address
 from dbops.models import SignIn, clock
 from dbops.rights import is_theirs
+from dbops.signing import waiting
 
 # A session that is used is written down as seen this often; by each web process, which remembers it.
 SEEN_ANEW_S = 60.0
@@ -55,6 +56,8 @@ def of(user: User) -> list[SignIn]:
 
 def end(user: User, *, key: str = "", but: str = "") -> int:
     """One of this person's, or all but one. What it has open ends when its rights are looked at again."""
+    if not key:
+        waiting.end(user)
     found = Session.objects.filter(signin__user=user)
     found = found.filter(pk=key) if key else found.exclude(pk=but)
     return found.delete()[1].get("sessions.Session", 0)
@@ -76,8 +79,9 @@ def is_idle(request: HttpRequest, user: User) -> bool:
 
 
 def _fresh() -> QuerySet[SignIn]:
+    """A minute late at most, and never early: what came soon after the last writing was not written."""
     minutes = conf.knob("SESSION_IDLE_MINUTES")
-    since = Now() - timedelta(minutes=minutes)
+    since = Now() - timedelta(minutes=minutes, seconds=SEEN_ANEW_S)
     return SignIn.objects.filter(seen_at__gt=since) if minutes else SignIn.objects.all()
 
 

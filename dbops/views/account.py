@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.crypto import salted_hmac
@@ -27,9 +28,11 @@ from dbops.models import Identity, SignIn
 from dbops.rights import Role
 from dbops.signing import factors, limits, sessions, trail
 from dbops.views.marks import without_second_factor
-from dbops.views.signing import check_code
+from dbops.views.signing import check_code, too_many
 
 OF_SESSION = "dbops.account.session"
+# In the audit trail: who is signed in did not prove to be that person, or to have that phone.
+FAILED = "confirmation.failed"
 CONFIRMED = "Confirmed. Nothing was sent for you meanwhile: what you wanted to do is still to be done."
 
 
@@ -84,12 +87,16 @@ def password(request: OpsRequest) -> HttpResponse:
     form = PasswordChangeForm(request.user, request.POST or None)
     if request.method != "POST":
         return render(request, "pages/password.html", {"form": form})
-    if not limits.may_try(request, limits.key_of_confirmations(request.user)):
-        form.add_error(None, limits.WAIT)
-        return render(request, "pages/password.html", {"form": form}, status=429)
-    if not form.is_valid():
+    if not limits.may_confirm(request, request.user):
+        status = too_many(request, request.user, form)
+        return render(request, "pages/password.html", {"form": form}, status=status)
+    is_valid = form.is_valid()
+    if form.has_error("old_password"):
+        trail.record(FAILED, request, request.user, by="old password")
+    else:
+        limits.forgive(request)
+    if not is_valid:
         return render(request, "pages/password.html", {"form": form}, status=422)
-    limits.forgive(request)
     row = SignIn.objects.filter(pk=request.session.session_key).first()
     update_session_auth_hash(request, form.save())
     sessions.keep(request, request.user, since=row)
@@ -113,17 +120,22 @@ def second_factor(request: OpsRequest) -> HttpResponse:
     secret = _secret(request)
     if request.method != "POST" or not form.is_valid():
         return _set_up(request, form, secret, 422 if request.method == "POST" else 200)
-    if not limits.may_try(request, limits.key_of_codes(request.user)):
-        form.add_error(None, limits.WAIT)
-        return _set_up(request, form, secret, 429)
+    if not limits.may_confirm(request, request.user):
+        return _set_up(request, form, secret, too_many(request, request.user, form))
     if not validate_totp_code(secret, form.cleaned_data["code"]):
+        trail.record(FAILED, request, request.user, by="code of a set-up")
         form.add_error(
             "code", "This code is not right. A new one comes every 30 seconds; is the phone's clock right?"
         )
         return _set_up(request, form, secret, 422)
     limits.forgive(request)
     form.secret = secret  # type: ignore[attr-defined]
-    factor, codes = activate_totp(request, form)
+    try:
+        # Of its own: what fails is undone by itself.
+        with transaction.atomic():
+            factor, codes = activate_totp(request, form)
+    except IntegrityError:
+        return redirect("account")  # another page of theirs was first
     factor.wrap().validate_code(form.cleaned_data["code"])  # it is used by this
     trail.record("second_factor.on", request, request.user)
     # None of them has ever shown a code.
@@ -211,12 +223,10 @@ def _by_password(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     form = PasswordForm(request.POST)
     if not form.is_valid():
         return 422, {"password_form": form}
-    if not limits.may_try(request, limits.key_of_confirmations(request.user)):
-        trail.limited(request, request.user.get_username())
-        form.add_error(None, limits.WAIT)
-        return 429, {"password_form": form}
+    if not limits.may_confirm(request, request.user):
+        return too_many(request, request.user, form), {"password_form": form}
     if not request.user.check_password(form.cleaned_data["password"]):
-        trail.record("confirmation.failed", request, request.user, by="password")
+        trail.record(FAILED, request, request.user, by="password")
         form.add_error("password", "This is not your password.")
         return 422, {"password_form": form}
     limits.forgive(request)
@@ -225,9 +235,9 @@ def _by_password(request: OpsRequest) -> tuple[int, dict[str, Any]]:
 
 def _by_code(request: OpsRequest) -> tuple[int, dict[str, Any]]:
     form = CodeForm(request.POST)
-    return check_code(request, request.user, form, limits.key_of_confirmations(request.user)), {
-        "code_form": form
-    }
+    if form.is_valid() and not limits.may_confirm(request, request.user):
+        return too_many(request, request.user, form), {"code_form": form}
+    return check_code(request, request.user, form, act=FAILED), {"code_form": form}
 
 
 def _ask(request: OpsRequest, forms: dict[str, Any], status: int) -> HttpResponse:

@@ -1,9 +1,11 @@
 """The audit trail: read, one event, and exported."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_POST
@@ -12,6 +14,7 @@ from dbops import conf
 from dbops.access import OpsRequest, actor_of, insist, needs
 from dbops.forms import AuditFilter, AuditPlace, ExportForm
 from dbops.models import AuditEvent
+from dbops.models.away import took_too_long, words_too_long
 from dbops.pages import audit_export
 from dbops.pages.audit import audit_page, event_page
 from dbops.pages.audit_query import SIZE_MOST, Cursor, Wanted, chunk, may_be_told
@@ -19,6 +22,8 @@ from dbops.rights import Role, rights_now
 from dbops.transcript.threads import beside_the_loop
 from dbops.views.answers import too_many
 from dbops.views.places import Download, TooManyError
+
+logger = logging.getLogger(__name__)
 
 
 @require_GET
@@ -58,15 +63,14 @@ async def audit_export_file(request: OpsRequest) -> HttpResponseBase:
         return await _again(request, form)
     kind = form.cleaned_data["format"]
     wanted = Wanted(**{name: value for name, value in form.wanted.items() if name != "format"})
-    own = await sync_to_async(record_export)(request, wanted, kind)
-    who = request.user.pk, request.session.session_key or ""
-    parts = _file(wanted, kind, Cursor.of(own), who)
     try:
-        download = Download(request.user.pk, parts)
+        download = Download(request.user.pk)
     except TooManyError as error:
         return await too_many(request, error)
+    own = await sync_to_async(record_export)(request, wanted, kind)
+    who = request.user.pk, request.session.session_key or ""
     return StreamingHttpResponse(
-        download,
+        download.of(_file(wanted, kind, Cursor.of(own), who)),
         content_type=audit_export.TYPES[kind],
         headers={"Content-Disposition": f'attachment; filename="opsdash-audit-{own.pk}.{kind}"'},
     )
@@ -95,7 +99,14 @@ async def _file(wanted: Wanted, kind: str, behind: Cursor, who: tuple[int, str])
                 kind, "you may not see this any more; the rest is not in this file."
             )
             return
-        some = (await _chunk(wanted, rights, behind))[:left]
+        try:
+            some = (await _chunk(wanted, rights, behind))[:left]
+        except OperationalError as error:
+            if not took_too_long(error):
+                raise
+            logger.warning("an export of the audit trail is cut short, it asks too much of our database")
+            yield audit_export.last_words(kind, f"the rest is not in this file. {words_too_long()}")
+            return
         if not some:
             return
         yield audit_export.lines(kind, some)

@@ -131,7 +131,7 @@ async def transcript(request: OpsRequest, job_id: int) -> HttpResponseBase:
     name = f"opsdash-job-{found.pk}.txt"
     parts = _all_lines(found, (request.user.pk, request.session.session_key or ""))
     try:
-        download = Download(request.user.pk, parts)
+        download = Download(request.user.pk).of(parts)
     except TooManyError as error:
         return await too_many(request, error)
     return StreamingHttpResponse(

@@ -4,7 +4,8 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
+from typing import Self
 
 from dbops import conf
 
@@ -18,7 +19,7 @@ class Places:
 
     def __init__(self, knob: str, words: str) -> None:
         self._knob, self._words = knob, words
-        self._taken, self._lock = Counter[int](), Lock()
+        self._taken, self._lock = Counter[int](), RLock()
 
     def take(self, user_id: int) -> None:
         with self._lock:
@@ -53,10 +54,16 @@ downloads = Places(
 class Download:
     """Parts of a file on their way to a person. It is over when Django closes it, or when nobody holds it."""
 
-    def __init__(self, user_id: int, parts: AsyncIterator[str]) -> None:
+    def __init__(self, user_id: int) -> None:
         downloads.take(user_id)
-        self._parts = parts
+        self._parts: AsyncIterator[str] | None = None
+        # The collector may call it, also within `take` of the same thread.
         self.close = weakref.finalize(self, downloads.leave, user_id)
 
+    def of(self, parts: AsyncIterator[str]) -> Self:
+        self._parts = parts
+        return self
+
     def __aiter__(self) -> AsyncIterator[str]:
+        assert self._parts is not None
         return self._parts

@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from dbops import confirming
 from dbops.access import OpsRequest, actor_of, needs
 from dbops.forms import TokenForm
 from dbops.pages.tokens import seen_by, tokens_page
@@ -47,9 +48,11 @@ def new_token(request: OpsRequest) -> HttpResponse:
 
 
 @require_POST
-@needs(Role.VIEWER)
+@needs(Role.NOBODY)
 def revocation(request: OpsRequest, token_id: int) -> HttpResponse:
-    """Of one's own; a superuser's of anybody."""
+    """Of one's own, also without any role: fewer tokens are never worse. A superuser's of anybody."""
     token = get_object_or_404(seen_by(request.user), pk=token_id)
+    if token.owner_id != request.user.pk:
+        confirming.require(request)
     messages.info(request, revoke(token, actor_of(request)))
-    return redirect("tokens")
+    return redirect("tokens" if request.rights.highest else "account")

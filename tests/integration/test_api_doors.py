@@ -157,6 +157,19 @@ def test_a_session_opens_nothing(people: dict[str, User], job: Job, path: str) -
     assert "Set-Cookie" not in response.headers
 
 
+def test_another_sites_page_may_ask_with_a_token(people: dict[str, User]) -> None:
+    """It has to know the token: no browser adds it by itself."""
+    who = caller(people["viewer"])
+    assert who.get("jobs", **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}).status_code == 200
+
+
+def test_a_length_that_is_no_number_is_refused() -> None:
+    request = RequestFactory().post("/api/v1/jobs")
+    request.META["CONTENT_LENGTH"] = "²"
+    answer: Any = gate(lambda _: HttpResponse())(request)
+    assert answer.status_code == 413
+
+
 def test_no_cookie_gets_behind_the_gate() -> None:
     seen = []
 

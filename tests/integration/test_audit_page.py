@@ -23,6 +23,9 @@ from dbops.pages import audit_export, audit_query
 from dbops.pages.audit import changes_of
 from dbops.pages.audit_query import Cursor, Wanted, matching, read
 from dbops.rights import ALL, Rights, Role
+from dbops.transcript.threads import beside_the_loop
+from dbops.views import audit as audit_views
+from dbops.views.places import Download
 from tests.integration.conftest import ALICE, PASSWORD, MakeTarget
 
 pytestmark = pytest.mark.django_db
@@ -361,3 +364,35 @@ def test_what_lies_between_two_places_is_found_by_reading(shop: Target) -> None:
     assert (events.older, events.newer) == ("", "")
     place = Cursor.of(events.rows[0])
     assert Cursor.parse(str(place)) == place
+
+
+def test_what_a_persons_tokens_did_and_what_was_done_as_them_is_theirs(people: dict[str, User]) -> None:
+    who = people["operator"]
+    for number, name in enumerate(["operator", "operator (token deploy)", "shell:root as operator"]):
+        AuditEvent.objects.record("a", Actor(who, name, "192.0.2.1", ALL), number=number)
+    AuditEvent.objects.record("a", Actor(None, "operators", "192.0.2.1", ALL))
+    found = matching(Wanted(who="operator"), ALL)
+    assert [event.details["number"] for event in found] == [2, 1, 0]
+
+
+def test_an_export_that_was_refused_is_not_told_as_done(
+    superuser: Client, settings: Any, people: dict[str, User]
+) -> None:
+    settings.DBOPS = {**settings.DBOPS, "DOWNLOADS_PER_USER": 1}
+    taken = Download(people["superuser"].pk)
+    assert superuser.post("/audit/export/", {"format": "csv"}).status_code == 429
+    assert not AuditEvent.objects.filter(act="audit.export").exists()
+    taken.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_export_that_asks_too_much_of_our_database_ends_with_a_sentence(
+    superuser: Client, shop: Target, monkeypatch: Any
+) -> None:
+    def fail(*arguments: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '10ms'; SELECT pg_sleep(5)")
+
+    monkeypatch.setattr(audit_views, "_chunk", beside_the_loop(fail))
+    text = file_of(superuser.post("/audit/export/", {"format": "csv"}))
+    assert "the rest is not in this file" in text and "OPSDASH_QUERY_TIMEOUT_MS" in text

@@ -1,10 +1,12 @@
 """Dangerous acts need somebody who said a moment ago who they are."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -12,7 +14,16 @@ from dbops import confirming
 from dbops.models import AuditEvent, Job
 from dbops.rights import Role
 from tests.integration.conftest import PASSWORD
-from tests.integration.signing import GROUP, grow_old, next_code, set_up, signed_in
+from tests.integration.signing import (
+    GROUP,
+    code_of,
+    grow_old,
+    next_code,
+    sealed_in,
+    set_up,
+    signed_in,
+    type_password,
+)
 from tests.integration.test_doors import EXPECTED, ours
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +83,14 @@ def test_by_htmx_the_whole_page_is_left(people: dict[str, User], job: Job) -> No
     assert answer["HX-Redirect"] == CONFIRM
 
 
+def test_a_stream_is_told_what_it_needs(people: dict[str, User], job: Job) -> None:
+    client = signed_in("staff")
+    grow_old(client)
+    answer = client.post(url_of("resolution", job), headers={"Accept": "text/event-stream"})
+    assert answer.status_code == 403
+    assert answer.content.decode().startswith("Nothing was done. This needs to know that it is you")
+
+
 def test_behind_the_confirmation_is_the_page_and_the_act_is_not_done_by_itself(
     people: dict[str, User], job: Job
 ) -> None:
@@ -116,6 +135,65 @@ def test_wrong_passwords_confirm_nothing_and_must_wait_in_the_end(people: dict[s
     assert client.post(url_of("resolution", job), headers=HERE)["Location"] == CONFIRM
     assert client.get("/").status_code == 200
     assert AuditEvent.objects.filter(act="confirmation.failed", actor="staff").count() == 5
+
+
+NEW = "a much better battery"
+WRONG = {
+    "password": ("/account/confirmation/", {"password": "wrong"}),
+    "code": ("/account/confirmation/", {"code": "000000"}),
+    "old password": (
+        "/account/password/",
+        {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW},
+    ),
+    "code of a set-up": ("/account/second-factor/", {"code": "000000"}),
+}
+
+
+@pytest.mark.parametrize("by", WRONG)
+def test_a_wrong_try_of_who_is_signed_in_is_audited_as_that(people: dict[str, User], by: str) -> None:
+    client = signed_in("staff")
+    if by == "code":
+        set_up(client)
+    path, sent = WRONG[by]
+    assert [client.post(path, sent).status_code for _ in range(6)] == [422] * 5 + [429]
+    events = list(AuditEvent.objects.filter(actor="staff").values_list("act", "details__by"))
+    assert events.count(("confirmation.failed", by)) == 5
+    assert not [act for act, _ in events if act == "sign_in.failed"]
+    assert AuditEvent.objects.filter(act="sign_in.limited", actor="staff").count() == 1
+
+
+def test_a_weak_new_password_behind_the_right_old_one_is_no_failed_try(people: dict[str, User]) -> None:
+    client = signed_in("staff")
+    sent = {"old_password": PASSWORD, "new_password1": "short", "new_password2": "short"}
+    assert {client.post("/account/password/", sent).status_code for _ in range(6)} == {422}
+    assert not AuditEvent.objects.filter(act="confirmation.failed").exists()
+
+
+def test_who_is_signed_in_says_who_they_are_whoever_fails_at_their_address(people: dict[str, User]) -> None:
+    client = signed_in("staff")
+    page = client.get("/account/second-factor/").content.decode()
+    for number in range(21):
+        type_password(Client(), f"nobody{number}", "wrong")
+    assert type_password(Client(), "viewer").status_code == 429
+    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
+    secret = re.findall(r'id="secret">([A-Z2-7 ]+)<', page)[0]
+    sent = {"code": code_of(secret), "sealed": sealed_in(page)}
+    assert client.post("/account/second-factor/", sent).status_code == 200
+    assert client.post("/account/confirmation/", {"code": next_code(secret)}).status_code == 302
+    sent = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+    assert client.post("/account/password/", sent).status_code == 302
+
+
+@pytest.mark.parametrize("field", ["password", "code"])
+def test_the_limit_of_confirmations_is_lifted_with_those_of_the_name(
+    people: dict[str, User], field: str
+) -> None:
+    client = signed_in("staff")
+    set_up(client)
+    tries = [client.post("/account/confirmation/", {field: "000000"}).status_code for _ in range(6)]
+    assert tries == [422] * 5 + [429]
+    call_command("lift_limits", "--name", "staff")
+    assert client.post("/account/confirmation/", {"password": PASSWORD}).status_code == 302
 
 
 def test_what_operators_do_needs_none(people: dict[str, User], job: Job) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db.migrations import RunPython
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
@@ -141,15 +144,34 @@ def test_a_session_that_nobody_uses_ends_where_a_knob_says_so(people: dict[str, 
     settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": 30}
     use_long_ago(client, 29)
     assert client.get("/").status_code == 200
-    use_long_ago(client, 31)
+    use_long_ago(client, 32)
     assert client.get("/jobs/")["Location"] == "/login/?next=/jobs/"
     assert not Session.objects.filter(pk=key_of(client)).exists()
+
+
+def pass_by(client: Client, seconds: float) -> None:
+    moved = F("seen_at") - timedelta(seconds=seconds)
+    SignIn.objects.filter(pk=key_of(client)).update(seen_at=moved)
+    sessions._seen[key_of(client)] -= seconds
+
+
+@pytest.mark.parametrize("minutes", [1, 2])
+def test_a_click_that_was_not_written_down_counts_too(
+    people: dict[str, User], settings: Any, minutes: int
+) -> None:
+    settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": minutes}
+    client = signed_in("viewer")
+    pass_by(client, 50)
+    assert client.get("/").status_code == 200
+    pass_by(client, 60 * minutes - 10)
+    sessions.sweep()
+    assert client.get("/").status_code == 200
 
 
 def test_a_page_that_refreshes_itself_is_no_use_of_a_session(people: dict[str, User], settings: Any) -> None:
     settings.DBOPS = {**settings.DBOPS, "SESSION_IDLE_MINUTES": 30}
     client = signed_in("viewer")
-    use_long_ago(client, 31)
+    use_long_ago(client, 32)
     client.get("/", headers={"HX-Request": "true"})
     sessions.sweep()
     assert client.get("/").status_code == 302
@@ -161,6 +183,18 @@ def test_what_has_run_out_is_swept_away_and_nothing_else(people: dict[str, User]
     sessions.sweep()
     assert client.get("/").status_code == 200
     assert list(SignIn.objects.values_list("pk", flat=True)) == [key_of(client)]
+
+
+def test_sessions_of_before_there_was_a_list_of_them_are_ended_by_the_upgrade(
+    people: dict[str, User],
+) -> None:
+    client = signed_in("viewer")
+    SignIn.objects.all().delete()
+    upgrade = import_module("dbops.migrations.0019_signing_in")
+    code = [each.code for each in upgrade.Migration.operations if isinstance(each, RunPython)]
+    assert code == [upgrade.end_all_sessions]
+    upgrade.end_all_sessions(apps, None)
+    assert client.get("/").status_code == 302
 
 
 def test_a_session_of_before_this_version_is_listed_once_it_is_used(people: dict[str, User]) -> None:

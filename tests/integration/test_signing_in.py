@@ -277,3 +277,9 @@ def test_a_locked_out_person_is_not_signed_in_by_the_page_of_the_code(people: di
     assert client.get("/login/code/")["Location"] == "/login/"
     assert client.post("/login/code/", {"code": "123456"})["Location"] == "/login/"
     assert not is_in(client)
+
+
+def test_who_may_configure_is_led_there_by_the_login_of_the_admin(people: dict[str, User]) -> None:
+    for name in ("staff", "superuser"):
+        assert signed_in(name).get("/admin/login/?next=/admin/")["Location"] == "/admin/"
+    assert signed_in("operator").get("/admin/login/").status_code == 403

@@ -266,6 +266,24 @@ def test_a_superuser_sees_and_revokes_all(people: dict[str, User]) -> None:
     assert (theirs.token.revoked_by, theirs.get("jobs").status_code) == ("superuser", 401)
 
 
+def test_who_lost_their_role_revokes_their_own_all_the_same(people: dict[str, User]) -> None:
+    mine = caller(people["viewer"])
+    people["viewer"].groups.clear()
+    answer = signed_in("viewer").post(f"/tokens/{mine.token.pk}/revocation/")
+    mine.token.refresh_from_db()
+    assert answer["Location"] == "/account/" and mine.token.revoked_by == "viewer"
+
+
+def test_anothers_is_not_revoked_by_whoever_finds_an_open_browser(people: dict[str, User]) -> None:
+    theirs, own = caller(people["operator"], name="theirs"), caller(people["superuser"], name="own")
+    client = signed_in("superuser")
+    grow_old(client)
+    for one, there in ((theirs, "/account/confirmation/?next=%2F"), (own, "/tokens/")):
+        assert client.post(f"/tokens/{one.token.pk}/revocation/")["Location"] == there
+        one.token.refresh_from_db()
+    assert theirs.token.revoked_at is None and own.token.revoked_at
+
+
 def test_a_token_is_revoked_once(people: dict[str, User]) -> None:
     token = caller(people["viewer"]).token
     assert "revoked already" not in tokens.revoke(token, SHELL)
