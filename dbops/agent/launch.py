@@ -111,11 +111,15 @@ class Arrival:
         self.channel.leave_a_fork()
         self.happened = True
         try:
-            self.channel.answer(self.perform(utility))
+            answer = self.perform(utility)
         except BaseException as problem:
-            self.channel.error(lacking.of(problem))
+            failure = lacking.of(problem)
+            self.let_go()
+            self.channel.error(failure)
             self.leave(1)
         else:
+            self.let_go()
+            self.channel.answer(answer)
             self.leave(0)
 
     def perform(self, utility: Any) -> dict[str, Any]:
@@ -124,11 +128,15 @@ class Arrival:
         answer: dict[str, Any] = verb.run(self.request["arguments"], self.session, self.channel, utility)
         return answer
 
+    def let_go(self) -> None:
+        """Before the last word: whoever has it may end a process that only reads."""
+        if self.request["verb"] != "perform":
+            self.session.close_files()
+
     def leave(self, status: int) -> None:
         """A changing verb lets the target finish its own way; a reading one has nothing to lose."""
         channels.flush()
         if self.request["verb"] != "perform":
-            self.session.close_files()
             os._exit(status)
         if status:
             sys.exit(status)

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,30 @@ def test_a_sqlite_file_that_a_writer_has_open_can_be_read(shop: Project) -> None
         writer.execute("PRAGMA journal_mode = wal")
         writer.execute("INSERT INTO shop_item (n) VALUES (1)")
         assert len(inspect_default(shop.address())["applied"]) == 3
+
+
+CLOSES_SLOWLY = """
+import time
+from django.db.backends.sqlite3 import base
+
+at_once = base.DatabaseWrapper.close
+
+def close(self):
+    time.sleep(1)
+    at_once(self)
+
+base.DatabaseWrapper.close = close
+"""
+
+
+def test_who_has_the_answer_finds_nothing_beside_a_sqlite_file(shop: Project) -> None:
+    """It ends the process that read, however far that has come with closing."""
+    migrate(shop.address())
+    with closing(sqlite3.connect(shop.sqlite)) as file:
+        file.execute("PRAGMA journal_mode = wal")
+    shop.settings(CLOSES_SLOWLY)
+    assert len(inspect_default(shop.address())["applied"]) == 3
+    assert not list(shop.path.glob("*.sqlite3-*"))
 
 
 def test_the_settings_own_wal_command_does_not_get_in_the_way(shop: Project) -> None:
