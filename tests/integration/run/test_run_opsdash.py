@@ -149,11 +149,15 @@ def test_ctrl_c_ends_everything_and_data_survive_to_the_next_start(checkout: Che
     assert second.stop(signal.SIGTERM) == 0
 
 
-def test_a_second_start_takes_a_moment(checkout: Checkout) -> None:
-    """Five seconds are what one may expect of a quiet machine; here others work beside it."""
-    run = run_help.start(checkout).wait_until_ready()
-    assert run.seconds() < 20
-    assert run.stop() == 0
+def test_a_second_start_takes_less_than_five_seconds(checkout: Checkout) -> None:
+    seconds = []
+    for _ in range(3):  # one of them, since a test machine has more to do
+        run = run_help.start(checkout).wait_until_ready()
+        seconds.append(run.seconds())
+        assert run.stop() == 0
+        if seconds[-1] < 5:
+            break
+    assert min(seconds) < 5
 
 
 def test_what_is_killed_is_started_again(running: Run) -> None:
