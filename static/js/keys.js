@@ -25,7 +25,10 @@ window.opsdash = window.opsdash || {};
     onKey(event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const isOutside = event.target === this.list;
-      if (isOutside && event.key === 'Enter') this.enter();
+      // A browser that is busy may drop its own: its scroll for the key before has not ended by then.
+      if (event.key === 'Home') this.transcript.toStart();
+      else if (event.key === 'End') this.transcript.follow();
+      else if (isOutside && event.key === 'Enter') this.enter();
       else if (isOutside) return;
       else if (event.key === 'ArrowDown') this.step(event.target, 1);
       else if (event.key === 'ArrowUp') this.step(event.target, -1);

@@ -138,6 +138,15 @@ window.opsdash = window.opsdash || {};
       this.drawSoon();
     }
 
+    /** To the first line. */
+    toStart() {
+      this.isFollowing = false;
+      this.scroller.moveTo(0);
+      this.anchor = this.topItem();
+      this.element.focus({ preventScroll: true });
+      this.drawSoon();
+    }
+
     /** Where the reader is now, whatever comes. */
     stay() {
       this.isFollowing = false;

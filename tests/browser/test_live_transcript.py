@@ -295,6 +295,29 @@ def test_the_keyboard_goes_on_when_the_row_with_the_focus_is_out_of_sight(
     shown(page, 1000, "line 1000")
 
 
+PRESS = "key => transcript.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
+
+
+def test_home_and_end_do_not_need_the_browsers_own_scrolling(page: Page, server: ScriptedServer) -> None:
+    """Which a busy one drops. It does nothing for what a script presses."""
+    visit_end(page, server, 1000)
+    shown(page, 1000, "line 1000")
+    page.evaluate(PRESS, "Home")
+    shown(page, 1, "line 1")
+    page.evaluate(PRESS, "End")
+    shown(page, 1000, "line 1000")
+    server.publish("line 1001")
+    shown(page, 1001, "line 1001")
+
+
+def test_home_and_end_of_an_empty_transcript_do_nothing(page: Page, server: ScriptedServer) -> None:
+    visit(page, server)
+    page.evaluate(PRESS, "Home")
+    page.evaluate(PRESS, "End")
+    server.publish("the first")
+    shown(page, 1, "the first")
+
+
 def test_the_unfinished_line_is_replaced_and_has_no_number(page: Page, server: ScriptedServer) -> None:
     server.lines = ["Running migrations:"]
     visit(page, server, lines=["Running migrations:"], tail="  Applying a.0001...")
