@@ -6,9 +6,6 @@ from typing import Any
 from dbops.models import AuditEvent, Job
 from dbops.models.audit import Asker
 
-# What a job's facts call its own migrations and files, in the words of the audit trail.
-AFTERWARDS = ("recorded", "written", "lacking", "changed")
-
 
 def record_end(
     job: Job,
@@ -47,10 +44,11 @@ def _word(state: str, *, refused: bool) -> str:
 
 
 def _left(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's own migrations and files, in the words of the audit trail."""
     told = {
         "recorded": names_of(facts.get("recorded")),
         "written": [one["path"] for one in facts.get("files") or []],
         "lacking": facts.get("lacking"),
         "changed": facts.get("changed"),
     }
-    return {name: told[name] for name in AFTERWARDS if told[name]}
+    return {name: value for name, value in told.items() if value}

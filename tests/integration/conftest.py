@@ -19,6 +19,7 @@ from dbops.access import Actor
 from dbops.inspection import inspect_now
 from dbops.models import Job, Target, TargetDatabase, clock
 from dbops.models.job import SHELL
+from dbops.models.status import Status
 from dbops.rights import ALL
 from dbops.transcript import threads
 from tests.integration.disks import small_disk  # noqa: F401
@@ -156,3 +157,13 @@ def make_shop(make_target: MakeTarget, url: str, name: str = "shop", **fields: A
 
 def default_of(target: Target) -> TargetDatabase:
     return target.databases.select_related("target").get(alias="default")
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job], make_database: MakeDatabase) -> Job:
+    """One that is asked for, on a database with something to apply."""
+    database = make_database()
+    database.judge([Status("pending", "1 to apply.")])
+    database.pending_count = 1
+    database.save()
+    return make_job(database)

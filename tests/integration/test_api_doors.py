@@ -17,7 +17,6 @@ from dbops.api.doors import Needs, Scope
 from dbops.api.gate import gate
 from dbops.api.urls import api
 from dbops.models import ApiToken, AuditEvent, Job, Target, TargetDatabase, clock
-from dbops.models.status import Status
 from dbops.rights import Role
 from tests.integration.calling import SCOPES, Caller, caller
 from tests.integration.conftest import PASSWORD, MakeDatabase
@@ -41,15 +40,6 @@ EXPECTED: dict[str, tuple[str, str, Role]] = {
 }
 OF_ONE = sorted(path for path in EXPECTED if "{" in path)
 ANY = sorted(EXPECTED)
-
-
-@pytest.fixture
-def job(make_job: Callable[..., Job], make_database: MakeDatabase) -> Job:
-    database = make_database()
-    database.judge([Status("pending", "1 to apply.")])
-    database.pending_count = 1
-    database.save()
-    return make_job(database)
 
 
 def address(path: str, job: Job) -> str:

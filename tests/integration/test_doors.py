@@ -9,9 +9,8 @@ from django.test import AsyncClient, Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from dbops.models import AuditEvent, Inspection, Job, Plan, Target, TargetDatabase, clock
-from dbops.models.status import Status
 from dbops.rights import Role
-from tests.integration.conftest import ALICE, PASSWORD, MakeDatabase
+from tests.integration.conftest import ALICE, PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -94,15 +93,6 @@ def plan_of(job: Job) -> int:
     """One that is asked for already."""
     plan = Plan.objects.filter(database=job.database).first()
     return (plan or Plan.objects.create(database=job.database, published_at=clock.now())).pk
-
-
-@pytest.fixture
-def job(make_job: Callable[..., Job], make_database: MakeDatabase) -> Job:
-    database = make_database()
-    database.judge([Status("pending", "1 to apply.")])
-    database.pending_count = 1
-    database.save()
-    return make_job(database)
 
 
 def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:

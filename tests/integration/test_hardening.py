@@ -17,7 +17,6 @@ from django.test import Client
 from django.urls import reverse
 
 from dbops.models import AuditEvent, Grant, Job, Plan, SessionEnding, TargetDatabase, clock
-from dbops.models.status import Status
 from dbops.rights import Rights, Role
 from dbops.transcript.live import heard
 from dbops.views import viewers as viewing
@@ -50,15 +49,6 @@ HOSTILE = {
     "digits": "١٢٣",
     "list": "[]{}'\"<script>",
 }
-
-
-@pytest.fixture
-def job(make_job: Callable[..., Job], make_database: MakeDatabase) -> Job:
-    database = make_database()
-    database.judge([Status("pending", "1 to apply.")])
-    database.pending_count = 1
-    database.save()
-    return make_job(database)
 
 
 @pytest.fixture
