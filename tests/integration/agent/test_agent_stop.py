@@ -28,6 +28,9 @@ while True:
 WORKER = """
 import sys, time
 from pathlib import Path
+import django
+
+django.setup()
 from tests.integration.agent.frames_of import has_said, listen, start
 from tests.targets.builder import Project
 
