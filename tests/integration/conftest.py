@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import connections
 from psycopg import sql
+from servestatic.middleware import ServeStaticMiddleware
 
 from dbops.access import Actor
 from dbops.inspection import inspect_now
@@ -36,6 +37,25 @@ MakeDatabase = Callable[..., TargetDatabase]
 def quick_passwords(settings: Any) -> None:
     """Hashing a password as slowly as it should be is not what these tests are about."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def static_files_looked_up_once() -> Iterator[None]:
+    """Every client of a test builds the middleware anew, and half of the time of these tests went by with
+    looking for some 230 files each time. They do not change meanwhile."""
+    found: dict[str, tuple[Any, Any]] = {}
+    look_up = ServeStaticMiddleware.add_files_from_finders
+
+    def once(middleware: Any) -> None:
+        if middleware.static_prefix not in found:
+            look_up(middleware)
+            found[middleware.static_prefix] = middleware.files, middleware.directories
+        files, directories = found[middleware.static_prefix]
+        middleware.files, middleware.directories = dict(files), list(directories)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServeStaticMiddleware, "add_files_from_finders", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
